@@ -1,0 +1,88 @@
+#include "base/stats.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <numeric>
+
+namespace polythrottle {
+
+double normal_cdf(double z) { return 0.5 * std::erfc(-z / std::numbers::sqrt2); }
+
+double normal_quantile(double p) {
+  // Bisection to a good start, then Newton: slow and simple, and never on a hot path.
+  double low = -40.0, high = 40.0;
+  for (int i = 0; i < 60; ++i) {
+    const double middle = 0.5 * (low + high);
+    (normal_cdf(middle) < p ? low : high) = middle;
+  }
+  return 0.5 * (low + high);
+}
+
+double mean(std::span<const double> values) {
+  if (values.empty()) return 0.0;
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+double variance(std::span<const double> values) {
+  if (values.size() < 2) return 0.0;
+  const double m = mean(values);
+  double sum = 0.0;
+  for (double v : values) sum += (v - m) * (v - m);
+  return sum / static_cast<double>(values.size() - 1);
+}
+
+double sorted_quantile(std::span<const double> ascending, double q) {
+  const double position = std::clamp(q, 0.0, 1.0) * static_cast<double>(ascending.size() - 1);
+  const auto below = static_cast<std::size_t>(position);
+  const std::size_t above = std::min(below + 1, ascending.size() - 1);
+  const double weight = position - static_cast<double>(below);
+  return ascending[below] * (1.0 - weight) + ascending[above] * weight;
+}
+
+std::optional<double> sorted_quantile_std_error(std::span<const double> ascending, double q) {
+  const auto n = static_cast<double>(ascending.size());
+  if (ascending.size() < 2) return std::nullopt;
+  const double sigma = std::sqrt(n * q * (1.0 - q));
+  // At least half a rank on each side, so that the extreme quantile of a small sample does not come out as exact.
+  const double low = n * q - std::max(sigma, 0.5), high = n * q + std::max(sigma, 0.5);
+  const auto rank = [&](double r) { return sorted_quantile(ascending, std::clamp(r / n, 0.0, 1.0)); };
+  const double beyond = high - n;  // ranks past the largest value: the upper half is unseen, so count the lower one twice
+  const double lower = sorted_quantile(ascending, q) - rank(low);
+  const double upper = beyond > 0 ? std::max(lower, rank(n) - sorted_quantile(ascending, q)) : rank(high) - sorted_quantile(ascending, q);
+  return 0.5 * (lower + upper);
+}
+
+double binomial_cdf(std::size_t k, std::size_t n, double p) {
+  if (k >= n) return 1.0;
+  if (p <= 0.0) return 1.0;
+  if (p >= 1.0) return 0.0;
+  double sum = 0.0;
+  const double log_p = std::log(p), log_q = std::log1p(-p), log_n = std::lgamma(static_cast<double>(n) + 1.0);
+  for (std::size_t i = 0; i <= k; ++i) {
+    const auto x = static_cast<double>(i), rest = static_cast<double>(n - i);
+    sum += std::exp(log_n - std::lgamma(x + 1.0) - std::lgamma(rest + 1.0) + x * log_p + rest * log_q);
+  }
+  return std::min(sum, 1.0);
+}
+
+std::size_t minimum_quantile_sample(double q) {
+  return static_cast<std::size_t>(std::ceil(std::log(0.05) / std::log(q)));
+}
+
+std::optional<double> ratio_std_error(std::span<const double> numerators, std::span<const double> denominators) {
+  const std::size_t blocks = std::min(numerators.size(), denominators.size());
+  if (blocks < 3) return std::nullopt;
+  const double total = std::accumulate(denominators.begin(), denominators.end(), 0.0);
+  if (total <= 0.0) return std::nullopt;
+  const double ratio = std::accumulate(numerators.begin(), numerators.end(), 0.0) / total;
+  double sum = 0.0;
+  for (std::size_t i = 0; i < blocks; ++i) {
+    const double residual = numerators[i] - ratio * denominators[i];
+    sum += residual * residual;
+  }
+  const auto b = static_cast<double>(blocks);
+  return std::sqrt(sum * b / (b - 1.0)) / total;
+}
+
+}  // namespace polythrottle

@@ -1,0 +1,35 @@
+#pragma once
+// Energy over a stretch of time, with its errors.
+
+#include <memory>
+#include <vector>
+
+#include "meter/meter.h"
+
+namespace polythrottle {
+
+/// What a closed window saw.
+struct WindowReading {
+  Seconds elapsed{0};
+  Joules energy;
+  std::vector<Joules> one_sigma;  ///< per error source of the meter
+  /// The meter's readings from opening to closing, both included, at least 0.9 x the block length apart: the caller forms blocks from them
+  /// for a statistical error.
+  std::vector<MeterSample> samples;
+};
+
+/// Reads one meter at opening, every block on the clock's ticker (which also keeps a wrapping counter alive), and at closing. The meter must
+/// outlive it.
+class Window {
+ public:
+  /// Errors: those of the meter's first read.
+  static Result<std::unique_ptr<Window>> open(Host& host, Meter& meter, Seconds block);
+  virtual ~Window() = default;
+  /// Ends the window. Errors: the first failed read; kCorrupt if energy did not advance over a window longer than 20 refresh periods.
+  virtual Result<WindowReading> close() = 0;
+
+ protected:
+  Window() = default;
+};
+
+}  // namespace polythrottle

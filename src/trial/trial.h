@@ -1,0 +1,68 @@
+#pragma once
+// One trial, as the journal keeps it.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "space/config.h"
+#include "trial/metric.h"
+
+namespace polythrottle {
+
+using TrialId = std::int64_t;
+
+/// Definitions.md says what each teaches. kRunning is what the journal shows of a trial that has begun and not ended.
+enum class TrialState { kRunning, kCompleted, kAborted, kRefused, kFailed, kVoid, kLost };
+const char* to_string(TrialState state);
+Result<TrialState> parse_trial_state(std::string_view text);
+
+/// Why a configuration is tried; journaled with the trial it led to.
+struct Advice {
+  enum class Kind {
+    kReference,  ///< the setting the study starts at
+    kFound,      ///< what the machine was set to before us, where that differs
+    kTry,        ///< exploration
+    kVerify,     ///< a second, independent look at a setting already measured
+    kStop,       ///< nothing more to try; `config` is empty
+  };
+  Kind kind = Kind::kTry;
+  Config config;
+  std::string reason;                   ///< one line for people
+  std::optional<double> expected_gain;  ///< relative, where the optimizer states one
+};
+const char* to_string(Advice::Kind kind);
+
+/// How a trial ended.
+struct Outcome {
+  TrialState state = TrialState::kCompleted;
+  Config got;                      ///< what the machine then reported; empty where nothing was applied
+  Metrics metrics;                 ///< may be empty unless completed
+  std::string note;                ///< why it was refused, failed, void; one line
+  std::vector<std::string> notes;  ///< further remarks worth keeping
+};
+
+struct Trial {
+  TrialId id = 0;
+  TrialState state = TrialState::kRunning;
+  Advice advice;
+  Config asked;
+  Outcome outcome;          ///< `outcome.state` equals `state`
+  double started = 0.0;     ///< seconds since the Unix epoch
+  double finished = 0.0;    ///< 0 while running
+  std::uint64_t seed = 0;
+  const Metrics& metrics() const { return outcome.metrics; }
+};
+
+/// The history as an optimizer may see it: void, running and lost trials left out, except that a setting lost twice counts as failed
+/// (definitions.md). Order kept.
+std::vector<Trial> teaching(std::span<const Trial> history);
+
+/// Estimates of all completed trials at `config`, pooled: values averaged (weighted by 1/std_error^2 where every one has an error, else
+/// equally), errors combined, shared errors averaged. Empty if there is none.
+Metrics pooled(std::span<const Trial> history, const Config& config);
+
+}  // namespace polythrottle

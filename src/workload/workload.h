@@ -1,0 +1,60 @@
+#pragma once
+// Useful work, counted.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "host/host.h"
+#include "space/config.h"
+#include "space/parameter.h"
+#include "trial/metric.h"
+
+namespace polythrottle {
+
+/// How long to work.
+struct Budget {
+  Seconds at_least{1};            ///< go on at least this long
+  Seconds at_most{20};            ///< and never longer, however few the samples
+  std::size_t samples = 30;       ///< latencies wanted
+  /// Latency limit of the SLO, if any: work may end early once the quantile (0: the mean) is certainly above it.
+  std::optional<Seconds> limit;
+  double quantile = 0.0;
+};
+
+/// One answered request (open loop) or one finished batch (closed loop).
+struct Completion {
+  Clock::TimePoint at;
+  Seconds latency{0};
+  std::size_t inferences = 1;
+};
+
+struct Work {
+  std::size_t inferences = 0;
+  Clock::TimePoint began, ended;            ///< of the counted stretch
+  std::vector<Completion> completions;      ///< in order of completion
+  std::optional<Metrics> ready;             ///< recorded tables: metrics as somebody measured them; then no window is opened
+  bool cut_short = false;                   ///< ended early because the limit was certainly broken
+  std::vector<std::string> notes;
+};
+
+/// Used by one thread; may run several inside.
+class Workload {
+ public:
+  virtual ~Workload() = default;
+  /// Its own knobs: batch, threads, instances, whatever a command takes.
+  virtual std::span<const Parameter> parameters() const = 0;
+  /// Takes its part of a Config (other names are ignored). Errors: kOutOfRange, kUnsupported: the setting is refused; others: it failed.
+  virtual Status configure(const Config& config) = 0;
+  /// Until latency is steady, or `stop`. Nothing before `run` is counted.
+  virtual Status warm_up(std::stop_token stop) = 0;
+  virtual Result<Work> run(const Budget& budget, std::stop_token stop) = 0;
+};
+
+}  // namespace polythrottle
