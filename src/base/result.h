@@ -49,8 +49,8 @@ Error system_error(std::string act, int error_number);
 
 #define POLYTHROTTLE_CONCAT2(a, b) a##b
 #define POLYTHROTTLE_CONCAT(a, b) POLYTHROTTLE_CONCAT2(a, b)
-#define POLYTHROTTLE_TRY(tmp, declaration, expression)                 \
-  auto tmp = (expression);                                             \
+#define POLYTHROTTLE_TRY(tmp, declaration, expression)                   \
+  auto tmp = (expression);                                               \
   if (!tmp) return ::tl::unexpected<::polythrottle::Error>(tmp.error()); \
   declaration = std::move(*tmp)
 
@@ -58,7 +58,7 @@ Error system_error(std::string act, int error_number);
 #define TRY(declaration, expression) POLYTHROTTLE_TRY(POLYTHROTTLE_CONCAT(try_result_, __LINE__), declaration, expression)
 
 /// TRY_STATUS(f()): go on, or return the error to our caller.
-#define TRY_STATUS(expression)                                                                                 \
-  do {                                                                                                         \
+#define TRY_STATUS(expression)                                                                                           \
+  do {                                                                                                                   \
     if (auto try_status = (expression); !try_status) return ::tl::unexpected<::polythrottle::Error>(try_status.error()); \
   } while (false)

@@ -66,9 +66,7 @@ double binomial_cdf(std::size_t k, std::size_t n, double p) {
   return std::min(sum, 1.0);
 }
 
-std::size_t minimum_quantile_sample(double q) {
-  return static_cast<std::size_t>(std::ceil(std::log(0.05) / std::log(q)));
-}
+std::size_t minimum_quantile_sample(double q) { return static_cast<std::size_t>(std::ceil(std::log(0.05) / std::log(q))); }
 
 std::optional<double> ratio_std_error(std::span<const double> numerators, std::span<const double> denominators) {
   const std::size_t blocks = std::min(numerators.size(), denominators.size());

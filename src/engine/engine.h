@@ -21,19 +21,19 @@ struct TensorInfo {
 
 struct ModelInfo {
   std::string path;
-  std::string sha256;            ///< of the file
-  std::string runtime;           ///< "ONNX Runtime 1.26.0 (CPU)", with where it was found
+  std::string sha256;   ///< of the file
+  std::string runtime;  ///< "ONNX Runtime 1.26.0 (CPU)", with where it was found
   std::vector<TensorInfo> inputs;
   std::vector<TensorInfo> outputs;
   std::optional<std::int64_t> fixed_batch;  ///< the batch is not free: only this one
 };
 
 struct EngineOptions {
-  int threads = 1;                                   ///< intra-op threads, >= 1
-  std::string provider = "cpu";                      ///< "cpu", "cuda", "tensorrt"
-  std::map<std::string, std::int64_t> dimensions;    ///< value of each free dimension other than the batch
-  std::map<std::string, double> inputs;              ///< inputs filled with one constant instead of random data
-  std::uint64_t seed = 0;                            ///< of the random input data
+  int threads = 1;                                 ///< intra-op threads, >= 1
+  std::string provider = "cpu";                    ///< "cpu", "cuda", "tensorrt"
+  std::map<std::string, std::int64_t> dimensions;  ///< value of each free dimension other than the batch
+  std::map<std::string, double> inputs;            ///< inputs filled with one constant instead of random data
+  std::uint64_t seed = 0;                          ///< of the random input data
 };
 
 /// One loaded session with its input data. Used by one thread at a time; several engines may run side by side.

@@ -17,9 +17,9 @@ namespace polythrottle {
 struct Restored {
   std::string knob;
   Value found;
-  Value now;          ///< what the hardware reports after the restore
-  bool moved = false; ///< had we changed it?
-  Status status;      ///< refused, or back where it was
+  Value now;           ///< what the hardware reports after the restore
+  bool moved = false;  ///< had we changed it?
+  Status status;       ///< refused, or back where it was
 };
 
 /// Holds the machine from the first write until the restore. One per machine at a time.

@@ -15,19 +15,19 @@ namespace polythrottle {
 
 /// What people must know to believe a joule.
 struct MeterInfo {
-  std::string name;          ///< "rapl", "estimate"
-  std::string boundary;      ///< what is inside: "CPU packages 0, 1 (no DRAM, no board)"
-  bool estimated = false;    ///< a model instead of a sensor
-  Seconds refresh{0};        ///< how often the number changes
-  Seconds read_cost{0};      ///< time one read takes, measured at discovery
-  std::string error;         ///< its stated error in words: "+-50 % on each coefficient (1 sigma)"
+  std::string name;                        ///< "rapl", "estimate"
+  std::string boundary;                    ///< what is inside: "CPU packages 0, 1 (no DRAM, no board)"
+  bool estimated = false;                  ///< a model instead of a sensor
+  Seconds refresh{0};                      ///< how often the number changes
+  Seconds read_cost{0};                    ///< time one read takes, measured at discovery
+  std::string error;                       ///< its stated error in words: "+-50 % on each coefficient (1 sigma)"
   std::vector<std::string> error_sources;  ///< names of the entries of MeterSample::one_sigma
 };
 
 struct MeterSample {
   Clock::TimePoint at;
-  Joules energy;                   ///< since the meter was made; never decreases, wrap-around already undone
-  std::vector<Joules> one_sigma;   ///< change of `energy` if the k-th error source were off by +1 standard deviation
+  Joules energy;                  ///< since the meter was made; never decreases, wrap-around already undone
+  std::vector<Joules> one_sigma;  ///< change of `energy` if the k-th error source were off by +1 standard deviation
 };
 
 /// Read by one thread at a time.

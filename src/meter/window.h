@@ -18,8 +18,8 @@ struct WindowReading {
   std::vector<MeterSample> samples;
 };
 
-/// Reads one meter at opening, every block on the clock's ticker (which also keeps a wrapping counter alive), and at closing. The meter must
-/// outlive it.
+/// Reads one meter at opening, every block on the clock's ticker (which also keeps a wrapping counter alive), and at closing. The meter
+/// must outlive it.
 class Window {
  public:
   /// Errors: those of the meter's first read.

@@ -25,9 +25,9 @@ enum class Bound { kAtMost, kAtLeast };
 struct ConstraintSpec {
   std::string metric;
   Bound bound = Bound::kAtMost;
-  double limit = 0.0;      ///< SI; or the factor where `relative`
-  bool relative = false;   ///< limit = factor x the reference's value of the metric
-  std::string text;        ///< as the user wrote it
+  double limit = 0.0;     ///< SI; or the factor where `relative`
+  bool relative = false;  ///< limit = factor x the reference's value of the metric
+  std::string text;       ///< as the user wrote it
 };
 
 /// A limit with its number.

@@ -29,9 +29,9 @@ struct SharedError {
 /// A measured quantity, SI.
 struct Estimate {
   double value = 0.0;
-  std::optional<double> std_error;        ///< statistical, of this trial alone; nullopt where nothing is known of it
-  std::optional<std::size_t> samples;     ///< how many observations; nullopt where the source does not say (recorded tables)
-  std::vector<SharedError> shared;        ///< systematic, common to all trials of the meter
+  std::optional<double> std_error;     ///< statistical, of this trial alone; nullopt where nothing is known of it
+  std::optional<std::size_t> samples;  ///< how many observations; nullopt where the source does not say (recorded tables)
+  std::vector<SharedError> shared;     ///< systematic, common to all trials of the meter
   friend bool operator==(const Estimate&, const Estimate&) = default;
 
   /// Combined relative standard error of `shared`.
@@ -44,10 +44,10 @@ struct Estimate {
 using Metrics = std::map<std::string, Estimate, std::less<>>;
 
 struct MetricRow {
-  std::string_view name;      ///< with SI unit, as in JSON and SQL
-  std::string_view alias;     ///< as people write it: "energy", "p99", "power"
-  std::string_view unit;      ///< "J", "s", "W", "/s", "degC", "B"
-  double quantile;            ///< 0.5, 0.95, 0.99 for percentiles of latency, else 0
+  std::string_view name;   ///< with SI unit, as in JSON and SQL
+  std::string_view alias;  ///< as people write it: "energy", "p99", "power"
+  std::string_view unit;   ///< "J", "s", "W", "/s", "degC", "B"
+  double quantile;         ///< 0.5, 0.95, 0.99 for percentiles of latency, else 0
   bool less_is_better;
   std::string_view help;
 };

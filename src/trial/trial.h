@@ -50,9 +50,9 @@ struct Trial {
   TrialState state = TrialState::kRunning;
   Advice advice;
   Config asked;
-  Outcome outcome;          ///< `outcome.state` equals `state`
-  double started = 0.0;     ///< seconds since the Unix epoch
-  double finished = 0.0;    ///< 0 while running
+  Outcome outcome;        ///< `outcome.state` equals `state`
+  double started = 0.0;   ///< seconds since the Unix epoch
+  double finished = 0.0;  ///< 0 while running
   std::uint64_t seed = 0;
   const Metrics& metrics() const { return outcome.metrics; }
 };

@@ -20,9 +20,9 @@ namespace polythrottle {
 
 /// How long to work.
 struct Budget {
-  Seconds at_least{1};            ///< go on at least this long
-  Seconds at_most{20};            ///< and never longer, however few the samples
-  std::size_t samples = 30;       ///< latencies wanted
+  Seconds at_least{1};       ///< go on at least this long
+  Seconds at_most{20};       ///< and never longer, however few the samples
+  std::size_t samples = 30;  ///< latencies wanted
   /// Latency limit of the SLO, if any: work may end early once the quantile (0: the mean) is certainly above it.
   std::optional<Seconds> limit;
   double quantile = 0.0;
@@ -37,10 +37,10 @@ struct Completion {
 
 struct Work {
   std::size_t inferences = 0;
-  Clock::TimePoint began, ended;            ///< of the counted stretch
-  std::vector<Completion> completions;      ///< in order of completion
-  std::optional<Metrics> ready;             ///< recorded tables: metrics as somebody measured them; then no window is opened
-  bool cut_short = false;                   ///< ended early because the limit was certainly broken
+  Clock::TimePoint began, ended;        ///< of the counted stretch
+  std::vector<Completion> completions;  ///< in order of completion
+  std::optional<Metrics> ready;         ///< recorded tables: metrics as somebody measured them; then no window is opened
+  bool cut_short = false;               ///< ended early because the limit was certainly broken
   std::vector<std::string> notes;
 };
 
