@@ -65,3 +65,15 @@ function(polythrottle_folders)
     endif()
   endforeach()
 endfunction()
+
+# polythrottle_embed(NAME FILE): a header generated/NAME.h whose constant kNAME holds the text of FILE.
+function(polythrottle_embed name file)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(READ ${file} text)
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/${name}.h CONTENT "// Generated from ${file}.
+#pragma once
+namespace polythrottle {
+inline constexpr char k${name}[] = R\"SQL(${text})SQL\";
+}  // namespace polythrottle
+" @ONLY)
+endfunction()
