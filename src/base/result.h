@@ -57,8 +57,10 @@ Error system_error(std::string act, int error_number);
 /// TRY(auto x, f()): x is the value, or the error is returned to our caller.
 #define TRY(declaration, expression) POLYTHROTTLE_TRY(POLYTHROTTLE_CONCAT(try_result_, __LINE__), declaration, expression)
 
-/// TRY_STATUS(f()): go on, or return the error to our caller.
-#define TRY_STATUS(expression)                                                                                           \
-  do {                                                                                                                   \
-    if (auto try_status = (expression); !try_status) return ::tl::unexpected<::polythrottle::Error>(try_status.error()); \
+#define POLYTHROTTLE_TRY_STATUS(tmp, expression)                                                    \
+  do {                                                                                              \
+    if (auto tmp = (expression); !tmp) return ::tl::unexpected<::polythrottle::Error>(tmp.error()); \
   } while (false)
+
+/// TRY_STATUS(f()): go on, or return the error to our caller.
+#define TRY_STATUS(expression) POLYTHROTTLE_TRY_STATUS(POLYTHROTTLE_CONCAT(try_status_, __LINE__), expression)

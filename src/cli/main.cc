@@ -1,1 +1,44 @@
-int main() { return 0; }
+// polythrottle: the least energy per inference that still meets the latency SLO.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "cli/cli.h"
+#include "cli/signals.h"
+#include "cli/version.h"
+
+int main(int argc, char** argv) {
+  using namespace polythrottle;
+  const Signals signals;
+  Cli cli;
+  cli.stop = signals.token();
+  CLI::App app{
+      "Finds the configuration (clocks, batch, threads) with the least energy per inference that meets a latency SLO,\n"
+      "and gives the machine back as it was found."};
+  app.set_version_flag("--version", std::string("polythrottle ") + kVersion);
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_option("--sysroot", cli.sysroot, "Look for /sys and /proc below this folder (a recorded machine)")->check(CLI::ExistingDirectory);
+  app.footer(
+      "Exit codes: 0 done, 1 failed or no setting meets the SLO, 2 wrong usage, 130 interrupted.\n"
+      "'polythrottle COMMAND --help' tells more.");
+  add_tune(app, cli);
+  add_show(app, cli);
+  add_probe(app, cli);
+  add_restore(app, cli);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& e) {
+    return app.exit(e);
+  } catch (const CLI::CallForAllHelp& e) {
+    return app.exit(e);
+  } catch (const CLI::CallForVersion& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    return complain(Error{Errc::kInvalid, e.what(), "see --help"}, kExitUsage);
+  } catch (const std::exception& e) {
+    return complain(Error{Errc::kIo, std::string("unexpected: ") + e.what(), {}}, kExitFailure);
+  }
+  return cli.exit_code;
+}

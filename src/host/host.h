@@ -24,9 +24,10 @@ class Files {
   virtual Status write(const std::string& path, const std::string& text) = 0;
   /// Names (not paths) in a folder, sorted. Errors: kNotFound, kPermission.
   virtual Result<std::vector<std::string>> list(const std::string& folder) const = 0;
+  /// mkdir(2) and rmdir(2), one level (a control group is made and removed like this). Errors: as the kernel answers.
   virtual Status make_folder(const std::string& path) = 0;
   virtual Status remove_folder(const std::string& path) = 0;
-  /// Would a write be permitted? kNotFound, kPermission, or fine. Writes nothing.
+  /// Would a write to this file (or the making of something in this folder) be permitted? kNotFound, kPermission, or fine. Writes nothing.
   virtual Status writable(const std::string& path) const = 0;
 };
 
@@ -61,6 +62,8 @@ struct Host {
 Result<std::string> read_trimmed(const Files& files, const std::string& path);
 /// A decimal integer file. Errors: those of `read`, or kCorrupt with what was found.
 Result<long long> read_integer(const Files& files, const std::string& path);
+/// Logical CPUs that are online, from /sys/devices/system/cpu/online, or else the cpuN lines of /proc/stat. Errors: kNotFound, kCorrupt.
+Result<int> online_cpus(const Files& files);
 
 /// The machine we run on; `root` ("" for the real one) is put before every path, so that a fixture folder can stand in.
 std::unique_ptr<Files> real_files(std::string root = {});

@@ -128,8 +128,8 @@ class SqliteJournal final : public Journal {
   Status finish(TrialId id, const Outcome& outcome, double wall_seconds) override {
     Statement update(
         db_.get(),
-        "UPDATE trials SET state = ?, got = ?, metrics = ?, note = ?, notes = ?, finished = ? WHERE id = ? AND state = 'running'");
-    update.text(to_string(outcome.state)).text(dump(to_json(outcome.got))).text(dump(to_json(outcome.metrics)));
+        "UPDATE trials SET state = ?, got = ?, metrics = ?, errors = ?, note = ?, notes = ?, finished = ? WHERE id = ? AND state = 'running'");
+    update.text(to_string(outcome.state)).text(dump(to_json(outcome.got))).text(dump(to_json(outcome.metrics))).text(dump(errors_to_json(outcome.metrics)));
     update.text(outcome.note).text(dump(Json(outcome.notes))).real(wall_seconds).integer(id);
     if (update.step() != SQLITE_DONE) return error("write");
     if (sqlite3_changes(db_.get()) != 1) return fail(Errc::kInvalid, fmt::format("finish: trial {} is not running", id));
@@ -139,7 +139,7 @@ class SqliteJournal final : public Journal {
   Result<std::vector<Trial>> history() const override {
     std::vector<Trial> out;
     Statement rows(db_.get(),
-                   "SELECT id, state, asked, got, metrics, advice, note, notes, started, finished, seed FROM trials ORDER BY id");
+                   "SELECT id, state, asked, got, metrics, advice, note, notes, started, finished, seed, errors FROM trials ORDER BY id");
     int code = rows.step();
     for (; code == SQLITE_ROW; code = rows.step()) {
       auto trial = read_trial(rows);
@@ -186,7 +186,8 @@ class SqliteJournal final : public Journal {
     }
     if (!row.column_null(4)) {
       TRY(const auto metrics, parse_json(row.column_text(4)));
-      TRY(t.outcome.metrics, metrics_from_json(metrics));
+      TRY(const auto errors, parse_json(row.column_text(11)));
+      TRY(t.outcome.metrics, metrics_from_json(metrics, errors));
     }
     t.outcome.note = row.column_text(6);
     if (!row.column_null(7)) {

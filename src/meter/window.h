@@ -13,19 +13,20 @@ struct WindowReading {
   Seconds elapsed{0};
   Joules energy;
   std::vector<Joules> one_sigma;  ///< per error source of the meter
-  /// The meter's readings from opening to closing, both included, at least 0.9 x the block length apart: the caller forms blocks from them
-  /// for a statistical error.
+  /// The meter's readings from opening to closing, both included, at least 0.9 x the block length apart (unless the whole window is
+  /// shorter): the caller forms blocks from them for a statistical error.
   std::vector<MeterSample> samples;
 };
 
 /// Reads one meter at opening, every block on the clock's ticker (which also keeps a wrapping counter alive), and at closing. The meter
-/// must outlive it.
+/// must outlive it, and nobody else may read it meanwhile. Destroying an open window ends it.
 class Window {
  public:
   /// Errors: those of the meter's first read.
   static Result<std::unique_ptr<Window>> open(Host& host, Meter& meter, Seconds block);
   virtual ~Window() = default;
-  /// Ends the window. Errors: the first failed read; kCorrupt if energy did not advance over a window longer than 20 refresh periods.
+  /// Ends the window. Errors: the first failed read; kCorrupt if energy did not advance over a window longer than 20 refresh periods;
+  /// kInvalid if it was closed before.
   virtual Result<WindowReading> close() = 0;
 
  protected:

@@ -55,16 +55,21 @@ Json to_json(const Metrics& metrics) {
   Json out = Json::object();
   // In the order of the metric table, so that people find energy first; the map itself is alphabetical.
   for (const auto& row : metric_table()) {
+    if (const auto it = metrics.find(row.name); it != metrics.end()) out[std::string(row.name)] = it->second.value;
+  }
+  return out;
+}
+
+Json errors_to_json(const Metrics& metrics) {
+  Json out = Json::object();
+  for (const auto& row : metric_table()) {
     const auto it = metrics.find(row.name);
     if (it == metrics.end()) continue;
-    Json m{{"value", it->second.value}};
+    Json m = Json::object();
     if (it->second.std_error) m["std_error"] = *it->second.std_error;
     if (it->second.samples) m["samples"] = *it->second.samples;
-    if (!it->second.shared.empty()) {
-      m["shared"] = Json::array();
-      for (const auto& s : it->second.shared) m["shared"].push_back({{"source", s.source}, {"relative", s.relative}});
-    }
-    out[std::string(row.name)] = std::move(m);
+    for (const auto& s : it->second.shared) m["shared"].push_back({{"source", s.source}, {"relative", s.relative}});
+    if (!m.empty()) out[std::string(row.name)] = std::move(m);
   }
   return out;
 }
@@ -97,16 +102,18 @@ Result<Config> config_from_json(const Json& json) {
   });
 }
 
-Result<Metrics> metrics_from_json(const Json& json) {
+Result<Metrics> metrics_from_json(const Json& values, const Json& errors) {
   return guarded("metrics", [&] {
     Metrics out;
-    for (const auto& [name, m] : json.get_ref<const Json::object_t&>()) {
+    for (const auto& [name, value] : values.get_ref<const Json::object_t&>()) {
       Estimate e;
-      e.value = m.at("value").get<double>();
-      if (m.contains("std_error")) e.std_error = m.at("std_error").get<double>();
-      if (m.contains("samples")) e.samples = m.at("samples").get<std::size_t>();
-      if (m.contains("shared")) {
-        for (const auto& s : m.at("shared")) e.shared.push_back({s.at("source").get<std::string>(), s.at("relative").get<double>()});
+      e.value = value.get<double>();
+      if (const auto m = errors.find(name); m != errors.end()) {
+        if (m->contains("std_error")) e.std_error = m->at("std_error").get<double>();
+        if (m->contains("samples")) e.samples = m->at("samples").get<std::size_t>();
+        if (m->contains("shared")) {
+          for (const auto& s : m->at("shared")) e.shared.push_back({s.at("source").get<std::string>(), s.at("relative").get<double>()});
+        }
       }
       out.emplace(name, std::move(e));
     }

@@ -16,16 +16,18 @@ using Json = nlohmann::ordered_json;
 /// {"gpu_mhz": 2602, "precision": "fp16"}; whole numbers without a decimal point.
 Json to_json(const Config& config);
 Json to_json(const Value& value);
-/// {"energy_joules_per_inference": {"value": , "std_error": , "samples": , "shared": [{"source": , "relative": }]}}; unknown parts are
-/// absent.
+/// {"energy_joules_per_inference": 0.58, ...}: plain numbers, SI, in the order of the metric table.
 Json to_json(const Metrics& metrics);
+/// What is known of their errors: {"energy_joules_per_inference": {"std_error": , "samples": , "shared": [{"source": , "relative": }]}};
+/// unknown parts are absent.
+Json errors_to_json(const Metrics& metrics);
 Json to_json(const Advice& advice);
 Json to_json(const Constraint& constraint);
 Json to_json(const Parameter& parameter);
 
 /// The inverse. Errors: kCorrupt naming what is wrong; never throws.
 Result<Config> config_from_json(const Json& json);
-Result<Metrics> metrics_from_json(const Json& json);
+Result<Metrics> metrics_from_json(const Json& values, const Json& errors);
 Result<Advice> advice_from_json(const Json& json);
 Result<Constraint> constraint_from_json(const Json& json);
 Result<Parameter> parameter_from_json(const Json& json);

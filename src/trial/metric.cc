@@ -18,6 +18,8 @@ constexpr std::array kTable{
     MetricRow{kThroughput, "throughput", "/s", 0, false, "inferences answered per second"},
     MetricRow{kTemperature, "temperature", "degC", 0, true, "hottest thermal zone at the end of the window"},
     MetricRow{kMemory, "memory", "B", 0, true, "resident memory of the process that runs the model, at the end of the window"},
+    MetricRow{kEnergyProxy, "energy_proxy", "", 0, true, "a recorded table's own stand-in for energy; not joules"},
+    MetricRow{kTrialEnergy, "trial_energy", "J", 0, true, "energy of the whole trial, warm-up included: what the search cost"},
 };
 
 }  // namespace

@@ -64,6 +64,8 @@ inline constexpr std::string_view kPower = "power_watts";
 inline constexpr std::string_view kThroughput = "throughput_per_second";
 inline constexpr std::string_view kTemperature = "temperature_celsius";
 inline constexpr std::string_view kMemory = "memory_bytes";
+inline constexpr std::string_view kEnergyProxy = "energy_proxy";
+inline constexpr std::string_view kTrialEnergy = "trial_energy_joules";
 
 /// "12.3 ms", "1.20 J": a value of this metric for people, three significant digits, SI prefix.
 std::string format_metric(std::string_view name, double value);

@@ -1,6 +1,7 @@
 #pragma once
 // Useful work, counted.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -26,13 +27,14 @@ struct Budget {
   /// Latency limit of the SLO, if any: work may end early once the quantile (0: the mean) is certainly above it.
   std::optional<Seconds> limit;
   double quantile = 0.0;
+  std::uint64_t seed = 0;  ///< of this trial: which repeat of a recorded cell is drawn
 };
 
 /// One answered request (open loop) or one finished batch (closed loop).
 struct Completion {
   Clock::TimePoint at;
   Seconds latency{0};
-  std::size_t inferences = 1;
+  std::size_t inferences = 1;  ///< 0: not answered when the window closed (see Work::saturated), and latency is a lower bound
 };
 
 struct Work {
@@ -41,6 +43,7 @@ struct Work {
   std::vector<Completion> completions;  ///< in order of completion
   std::optional<Metrics> ready;         ///< recorded tables: metrics as somebody measured them; then no window is opened
   bool cut_short = false;               ///< ended early because the limit was certainly broken
+  bool saturated = false;               ///< open loop: requests came faster than the device answered; latency grows with the window
   std::vector<std::string> notes;
 };
 

@@ -12,7 +12,8 @@ CREATE TABLE trials (
   config TEXT NOT NULL,    -- JSON: the setting as the optimizer advised it
   asked TEXT NOT NULL,     -- JSON: what was asked of the device
   got TEXT,                -- JSON: what the device then reported
-  metrics TEXT,            -- JSON: name -> {value, std_error, samples, shared}
+  metrics TEXT,            -- JSON: name -> number, SI
+  errors TEXT,             -- JSON: name -> {std_error, samples, shared}, where known
   advice TEXT NOT NULL,    -- JSON: kind, reason, expected_gain
   note TEXT,               -- why it was refused, failed or void
   notes TEXT,              -- JSON array: further remarks

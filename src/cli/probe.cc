@@ -1,0 +1,73 @@
+// polythrottle probe: what this machine offers, and why the rest is missing. Only looks.
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/cli.h"
+#include "engine/engine.h"
+#include "host/host.h"
+#include "knob/lease.h"
+#include "platform/platform.h"
+#include "report/report.h"
+
+namespace polythrottle {
+namespace {
+
+std::string level_range(const Parameter& p) {
+  std::string out = fmt::format("{} levels: {}", p.levels.size(), to_text(p.levels.front()));
+  if (p.levels.size() > 1) out += fmt::format(" to {}", to_text(p.levels.back()));
+  return out + (p.unit.empty() ? "" : " " + p.unit);
+}
+
+/// "not found: ...", with the hint on its own line.
+void print_absent(const std::string& name, const Error& why) {
+  fmt::print("  {}  absent ({}): {}\n", name, to_string(why.code), why.what);
+  if (!why.hint.empty()) fmt::print("    {}\n", why.hint);
+}
+
+int probe(const std::string& sysroot) {
+  const auto files = real_files(sysroot);
+  const auto clock = real_clock();
+  Host host{*files, *clock};
+  const Machine machine = discover(host, {});
+  fmt::print("{}\n\nKnobs\n", machine.description);
+  for (const auto& knob : machine.knobs) {
+    const auto now = knob->read();
+    const Parameter& p = knob->parameter();
+    fmt::print("  {}  {}, now {}\n    {}\n", p.name, level_range(p), now ? to_text(*now) : now.error().text(), p.help);
+    for (const auto& path : knob->paths()) fmt::print("    {}\n", path);
+  }
+  for (const auto& absence : machine.absent_knobs) print_absent(absence.name, absence.why);
+  fmt::print("  batch, threads, instances  knobs of the program itself, with --model\n\nMeters\n");
+  bool first = true;
+  for (const auto& meter : machine.meters) {
+    const MeterInfo& info = meter->info();
+    fmt::print("  {}  {}{}\n    covers {}\n    error {}\n", info.name, info.estimated ? "estimated" : "measured",
+               first ? ", used by default" : "", info.boundary, info.error);
+    first = false;
+  }
+  for (const auto& absence : machine.absent_meters) print_absent(absence.name, absence.why);
+  fmt::print("\nGauges\n");
+  for (const auto& gauge : machine.gauges) {
+    const auto value = gauge->read();
+    fmt::print("  {}  {}\n", gauge->name(), value ? format_metric(gauge->name(), *value) : value.error().text());
+  }
+  fmt::print("\nEngines\n");
+  const auto runtime = onnx_runtime();
+  if (runtime) {
+    fmt::print("  onnx  {}\n", *runtime);
+  } else {
+    print_absent("onnx", runtime.error());
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_probe(CLI::App& app, Cli& cli) {
+  CLI::App* command = app.add_subcommand("probe", "List knobs, meters and engines of this machine; changes nothing");
+  command->callback([&cli] { cli.exit_code = probe(cli.sysroot); });
+}
+
+}  // namespace polythrottle

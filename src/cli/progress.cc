@@ -1,0 +1,93 @@
+#include "cli/progress.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "report/report.h"
+
+namespace polythrottle {
+namespace {
+
+std::size_t terminal_width() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+std::string clock_text(double seconds) {
+  const auto total = static_cast<long>(std::lround(seconds));
+  return total >= 3600 ? fmt::format("{}:{:02}:{:02}", total / 3600, total / 60 % 60, total % 60)
+                       : fmt::format("{}:{:02}", total / 60, total % 60);
+}
+
+std::string cell(const Trial& trial, std::string_view metric) {
+  const auto it = trial.metrics().find(metric);
+  return it == trial.metrics().end() ? std::string("-") : format_metric(metric, it->second.value);
+}
+
+}  // namespace
+
+Progress::Progress(bool quiet, Provenance provenance, std::size_t budget)
+    : quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0), provenance_(provenance), budget_(budget) {}
+
+Progress::~Progress() {
+  if (!quiet_ && terminal_) fmt::print(stderr, "\r\x1b[K");
+}
+
+Observer Progress::observer() {
+  if (quiet_) return {};
+  return {[this](const Trial& trial, std::size_t number, std::size_t of) { began(trial, number, of); },
+          [this](const Trial& trial, std::span<const Trial> history, const Problem* problem) { ended(trial, history, problem); }};
+}
+
+void Progress::rewrite(const std::string& line) { fmt::print(stderr, "\r\x1b[K{}", line.substr(0, terminal_width() - 1)); }
+
+void Progress::began(const Trial& trial, std::size_t number, std::size_t of) {
+  const char* what = trial.advice.kind == Advice::Kind::kVerify ? "confirm" : "trial";
+  label_ = fmt::format("{} {}/{}", what, number, of);
+  if (terminal_) rewrite(fmt::format("{}  {}{}now {}", label_, best_, best_.empty() ? "" : "  ", trial.asked.text()));
+}
+
+void Progress::ended(const Trial& trial, std::span<const Trial> history, const Problem* problem) {
+  const std::string objective = problem ? problem->objective.metric : std::string(kEnergy);
+  if (problem != nullptr) {
+    const auto best = recommend(*problem, history);
+    best_.clear();
+    if (best && best->known_to_meet) {
+      const Metrics now = pooled(history, best->config), reference = pooled(history, problem->reference);
+      const auto a = now.find(objective), b = reference.find(objective);
+      best_ = fmt::format("best {} {}", format_metric(objective, a->second.value), to_string(provenance_));
+      if (b != reference.end()) best_ += fmt::format(" ({:+.1f} %)", 100.0 * (a->second.value / b->second.value - 1.0));
+      if (!problem->constraints.empty()) {
+        if (const auto over = excess(problem->constraints.front(), now))
+          best_ += fmt::format(", {:.1f} % below the SLO", 100.0 * (1.0 - *over));
+      }
+    } else {
+      best_ = "none meets the SLO yet";
+    }
+  }
+  // Time left: what is still in the budget, at the mean pace so far.
+  double seconds = 0.0;
+  std::size_t explored = 0;
+  for (const auto& t : history) {
+    seconds += t.finished - t.started;
+    explored += t.advice.kind != Advice::Kind::kVerify && t.state != TrialState::kLost ? 1U : 0U;
+  }
+  const double left = explored < budget_ ? seconds / static_cast<double>(history.size()) * static_cast<double>(budget_ - explored) : 0.0;
+  if (terminal_) {
+    rewrite(fmt::format("{}  {}  {} left", label_, best_, clock_text(left)));
+    return;
+  }
+  const std::string latency = problem && !problem->constraints.empty() ? problem->constraints.front().metric : std::string(kLatencyMean);
+  std::string line = fmt::format("{}  {}  {}  {} {}  {} {}", label_, trial.asked.text(), to_string(trial.state), metric_label(objective),
+                                 cell(trial, objective), metric_label(latency), cell(trial, latency));
+  if (trial.metrics().contains(objective)) line += fmt::format("  ({})", to_string(provenance_));
+  if (!trial.outcome.note.empty()) line += fmt::format("  {}", trial.outcome.note);
+  if (!best_.empty()) line += fmt::format("  {}", best_);
+  fmt::print(stderr, "{}\n", line);
+}
+
+}  // namespace polythrottle

@@ -1,0 +1,24 @@
+#pragma once
+// Ctrl-C and its kin become a stop token.
+
+#include <stop_token>
+#include <thread>
+
+namespace polythrottle {
+
+/// Blocks SIGINT, SIGTERM, SIGHUP and SIGQUIT in this thread and all it starts, and waits for them on one of its own. The first one stops
+/// the token; what runs then restores the machine and ends. Make it before any other thread. SIGPIPE is ignored.
+class Signals {
+ public:
+  Signals();
+  ~Signals();
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+  std::stop_token token() const { return source_.get_token(); }
+
+ private:
+  std::stop_source source_;
+  std::jthread waiter_;
+};
+
+}  // namespace polythrottle

@@ -1,0 +1,341 @@
+// polythrottle tune: from the words of the user to the answer.
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "cli/cli.h"
+#include "cli/open_device.h"
+#include "cli/progress.h"
+#include "cli/tune_options.h"
+#include "cli/version.h"
+#include "knob/lease.h"
+#include "optimizer/optimizer.h"
+#include "report/report.h"
+#include "study/summary.h"
+
+namespace polythrottle {
+namespace {
+
+constexpr std::size_t kDefaultBudget = 20;
+constexpr std::size_t kDefaultConfirm = 3;
+
+/// An error with the exit code it leads to.
+struct Failure {
+  Error error;
+  int code = kExitFailure;
+};
+
+int usage_or_failure(const Error& error) { return error.code == Errc::kInvalid ? kExitUsage : kExitFailure; }
+
+const OptimizerDriver* find_driver(const std::string& name) {
+  for (const auto* driver : optimizer_drivers()) {
+    if (driver->name == name) return driver;
+  }
+  return nullptr;
+}
+
+/// Everything that can be checked before a device is opened.
+Status check_options(const TuneOptions& o) {
+  if (o.slo.empty()) return fail(Errc::kInvalid, "--slo is missing", "e.g. p99=50ms, mean=20ms or 1.2x");
+  if (o.budget && *o.budget == 0) return fail(Errc::kInvalid, "--budget 0 measures nothing", "the reference alone takes one trial");
+  if (!(o.window_seconds > 0.0) || !(o.window_limit_seconds >= o.window_seconds)) {
+    return fail(Errc::kInvalid, "--window must be above zero and not above --window-limit");
+  }
+  if (o.rate && !(*o.rate > 0.0)) return fail(Errc::kInvalid, "--rate must be above zero");
+  if (o.pace_seconds < 0.0) return fail(Errc::kInvalid, "--pace must not be negative");
+  if (o.batch_delay_seconds && *o.batch_delay_seconds < 0.0) return fail(Errc::kInvalid, "--batch-delay must not be negative");
+  TRY_STATUS(make_optimizer(o.optimizer));
+  TRY_STATUS(parse_objective(o.objective));
+  return {};
+}
+
+Result<Plan> make_plan(const TuneOptions& o, const Device& device) {
+  Plan plan;
+  TRY(plan.objective, parse_objective(o.objective));
+  TRY(auto slo, parse_slo(o.slo));
+  plan.limits.push_back(std::move(slo));
+  for (const auto& text : o.constraints) {
+    TRY(auto constraint, parse_constraint(text));
+    plan.limits.push_back(std::move(constraint));
+  }
+  const auto gives = [&](const std::string& metric) {
+    return std::find(device.metrics.begin(), device.metrics.end(), metric) != device.metrics.end();
+  };
+  std::string given;
+  for (const auto& name : device.metrics) given += fmt::format("{}{}", given.empty() ? "" : ", ", find_metric(name)->alias);
+  for (const auto& limit : plan.limits) {
+    if (!gives(limit.metric))
+      return fail(Errc::kInvalid, fmt::format("'{}': this device gives no {}", limit.text, limit.metric), "it gives " + given);
+  }
+  if (!gives(plan.objective.metric)) {
+    return fail(Errc::kInvalid, fmt::format("--objective {}: this device gives no {}", o.objective, plan.objective.metric),
+                "it gives " + given);
+  }
+  plan.seed = o.seed;
+  const bool exhaustive = find_driver(o.optimizer)->exhaustive;
+  plan.budget = o.budget.value_or(exhaustive ? device.space.size() : std::min(kDefaultBudget, device.space.size()));
+  plan.confirm_rounds = o.confirm.value_or(device.energy_provenance == Provenance::kRecorded ? 0 : kDefaultConfirm);
+  plan.window = Seconds(o.window_seconds);
+  plan.window_limit = Seconds(o.window_limit_seconds);
+  return plan;
+}
+
+StudyFacts describe_study(const TuneOptions& o, const Device& device, const Plan& plan, StudyFacts facts, const Json& typed) {
+  Json parameters = Json::array();
+  for (const auto& p : device.space.parameters()) parameters.push_back(to_json(p));
+  facts[fact::kProgram] = fmt::format("polythrottle {}", kVersion);
+  facts[fact::kDevice] = device.name;
+  facts[fact::kSpace] = parameters.dump();
+  facts[fact::kCandidates] = std::to_string(device.space.size());
+  facts[fact::kReference] = to_json(device.reference).dump();
+  facts[fact::kObjective] = plan.objective.metric;
+  facts[fact::kSlo] = o.slo;
+  facts[fact::kConstraints] = Json(o.constraints).dump();
+  facts[fact::kMeter] = device.meter;
+  facts[fact::kBoundary] = device.meter_boundary;
+  facts[fact::kProvenance] = to_string(device.energy_provenance);
+  facts[fact::kOptimizer] = o.optimizer;
+  facts[fact::kSeed] = std::to_string(o.seed);
+  facts[fact::kBudget] = std::to_string(plan.budget);
+  facts[fact::kOptions] = typed.dump();
+  facts[fact::kNotes] = Json(device.notes).dump();
+  return facts;
+}
+
+/// What must not differ when a study goes on.
+Status same_study(const StudyFacts& before, const StudyFacts& now) {
+  for (const char* key : {fact::kDevice, fact::kSha256, fact::kSpace, fact::kCandidates, fact::kReference, fact::kObjective, fact::kSlo,
+                          fact::kConstraints, fact::kLoad, fact::kMeter, fact::kOptimizer, fact::kSeed}) {
+    const auto a = before.find(key), b = now.find(key);
+    const std::string was = a == before.end() ? "none" : a->second, is = b == now.end() ? "none" : b->second;
+    if (was == is) continue;
+    const char* name = std::string_view(key) == fact::kSha256 ? "model or table (its content)" : key;
+    return fail(Errc::kInvalid, fmt::format("cannot resume: the {} differs: the study has {}, this run {}", name, was, is),
+                "leave the flag out to use the study's own, or start a new study");
+  }
+  return {};
+}
+
+/// A new file in the state folder, for a study the user gave no name.
+Result<std::string> default_study_path() {
+  namespace fs = std::filesystem;
+  const char* state = std::getenv("XDG_STATE_HOME");
+  const char* home = std::getenv("HOME");
+  if (state == nullptr && home == nullptr)
+    return fail(Errc::kNotFound, "neither XDG_STATE_HOME nor HOME is set", "name a file with --study");
+  const fs::path folder = (state != nullptr ? fs::path(state) : fs::path(home) / ".local/state") / "polythrottle";
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return tl::unexpected<Error>(system_error("make folder " + folder.string(), error.value()));
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  char stamp[32];
+  std::strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &local);
+  return (folder / fmt::format("{}-{}.sqlite", stamp, getpid())).string();
+}
+
+void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptions& o) {
+  const Device& device = opened.device;
+  fmt::print("Device   {}\nLoad     {}\nEnergy   {}: {}\n", opened.facts.at(fact::kDeviceText), opened.facts.at(fact::kLoad),
+             to_string(device.energy_provenance), device.meter_boundary);
+  fmt::print("Space    {} candidates; reference {}\n\n", device.space.size(), device.reference.text());
+  std::vector<std::vector<std::string>> rows{{"knob", "levels", "writes"}};
+  for (const auto& p : device.space.parameters()) {
+    std::string levels;
+    for (const auto& level : p.levels) levels += (levels.empty() ? "" : " ") + to_text(level);
+    std::string paths;
+    for (const auto& knob : device.knobs) {
+      if (knob->parameter().name != p.name) continue;
+      for (const auto& path : knob->paths()) paths += (paths.empty() ? "" : " ") + path;
+    }
+    rows.push_back({p.name + (p.unit.empty() ? "" : " (" + p.unit + ")"), levels, paths.empty() ? "nothing of the machine" : paths});
+  }
+  fmt::print("{}\n", align(rows));
+  const std::size_t trials = std::min(plan.budget, device.space.size());
+  const std::size_t confirm = 2 * plan.confirm_rounds;
+  if (device.energy_provenance == Provenance::kRecorded) {
+    fmt::print("Time     {} trials; {:.1f} s\n", trials, o.pace_seconds * static_cast<double>(trials));
+  } else {
+    const double count = static_cast<double>(trials + confirm);
+    fmt::print(
+        "Time     {} trials and {} to confirm: {:.0f} s if every window is the shortest ({:.3g} s) and warm-up takes half a second, "
+        "at most {:.0f} s\n",
+        trials, confirm, count * (plan.window.count() + 0.5), plan.window.count(), count * (plan.window_limit.count() + 5.0));
+  }
+  if (device.knobs.empty()) {
+    fmt::print("Restore  nothing to restore: no setting of the machine is changed\n");
+  } else {
+    fmt::print(
+        "Restore  what was found is kept in {} before the first write, and written back in reverse order at the end,\n"
+        "         on Ctrl-C, and by 'polythrottle restore' or the next run after a crash\n",
+        default_record_path());
+  }
+  for (const auto& note : device.notes) fmt::print("Note     {}\n", note);
+  fmt::print("Nothing was touched.\n");
+}
+
+/// Restores in any case, and says what could not be put back.
+bool give_back(Lease& lease) {
+  bool whole = true;
+  for (const auto& restored : lease.restore()) {
+    if (restored.status) continue;
+    whole = false;
+    complain(Error{restored.status.error().code,
+                   fmt::format("{} was not restored to {}: {}", restored.knob, to_text(restored.found), restored.status.error().what),
+                   "'polythrottle restore' tries again"},
+             kExitFailure);
+  }
+  return whole;
+}
+
+tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
+  const auto usage = [](const Error& e) { return tl::unexpected<Failure>(Failure{e, kExitUsage}); };
+  const auto failed = [](const Error& e) { return tl::unexpected<Failure>(Failure{e, kExitFailure}); };
+  const auto either = [](const Error& e) { return tl::unexpected<Failure>(Failure{e, usage_or_failure(e)}); };
+
+  std::unique_ptr<Journal> journal;
+  StudyFacts before;
+  if (o.resume) {
+    if (o.study.empty()) return usage(Error{Errc::kInvalid, "--resume needs --study FILE", {}});
+    auto opened = open_sqlite_journal(o.study, OpenMode::kResume);
+    if (!opened) return failed(opened.error());
+    journal = std::move(*opened);
+    auto facts = journal->facts();
+    if (!facts) return failed(facts.error());
+    before = std::move(*facts);
+    if (const auto it = before.find(fact::kOptions); it != before.end()) {
+      const auto typed = parse_json(it->second);
+      if (!typed) return failed(typed.error());
+      if (const auto filled = fill_options(command, *typed); !filled) return failed(filled.error());
+    }
+  }
+  if (const auto checked = check_options(o); !checked) return usage(checked.error());
+  if (const auto slo = parse_slo(o.slo); !slo) return usage(slo.error());
+  for (const auto& text : o.constraints) {
+    if (const auto constraint = parse_constraint(text); !constraint) return usage(constraint.error());
+  }
+
+  const auto files = real_files(cli.sysroot);
+  const auto clock = real_clock();
+  Host host{*files, *clock};
+  auto opened = open_device(o, host);
+  if (!opened) return either(opened.error());
+  Device& device = opened->device;
+  const auto plan = make_plan(o, device);
+  if (!plan) return either(plan.error());
+  if (o.dry_run) {
+    print_dry_run(*opened, *plan, o);
+    return kExitOk;
+  }
+  for (const std::string& path : {o.json, o.csv}) {
+    if (const auto ok = check_writable(path); !ok) return failed(ok.error());
+  }
+
+  // What an earlier run left behind comes first: its record must not be taken for the owner's settings.
+  std::vector<Knob*> knobs;
+  for (const auto& knob : device.knobs) knobs.push_back(knob.get());
+  if (!knobs.empty()) {
+    const auto recovered = recover(host, knobs, default_record_path());
+    if (!recovered) return failed(recovered.error());
+    for (const auto& r : *recovered) {
+      if (r.written && !o.quiet) fmt::print(stderr, "Restored {} to {}, left by a run that was killed.\n", r.knob, to_text(r.found));
+    }
+  }
+
+  StudyFacts facts = describe_study(o, device, *plan, opened->facts, typed_options(command));
+  std::string path = o.study;
+  if (o.resume) {
+    if (!before.empty()) {
+      if (const auto same = same_study(before, facts); !same) return usage(same.error());
+    }
+  } else if (path.empty() && device.energy_provenance == Provenance::kRecorded) {
+    journal = memory_journal();
+  } else {
+    if (path.empty()) {
+      auto made = default_study_path();
+      if (!made) return failed(made.error());
+      path = *made;
+    }
+    auto created = open_sqlite_journal(path, OpenMode::kCreate);
+    if (!created) return either(created.error());
+    journal = std::move(*created);
+  }
+
+  std::unique_ptr<Lease> lease;
+  if (!knobs.empty()) {
+    auto taken = Lease::take(host, knobs, default_record_path());
+    if (!taken) return failed(taken.error());
+    lease = std::move(*taken);
+    facts[fact::kFound] = to_json(lease->found()).dump();
+  }
+  if (const auto described = journal->describe(facts); !described) return failed(described.error());
+
+  Result<StudyEnd> end = fail(Errc::kIo, "not run");
+  {
+    if (!o.quiet && !path.empty()) fmt::print(stderr, "Study {}\n", path);
+    Progress progress(o.quiet, device.energy_provenance, plan->budget);
+    const auto optimizer = make_optimizer(o.optimizer);
+    end = run_study(device, *journal, lease.get(), **optimizer, *plan, progress.observer(), cli.stop);
+  }
+  const bool whole = lease == nullptr || give_back(*lease);
+  if (!end) return failed(end.error());
+  if (const auto stored = journal->describe({{fact::kStop, Json{{"reason", to_string(end->reason)}, {"text", end->text}}.dump()}});
+      !stored) {
+    return failed(stored.error());
+  }
+  const auto all_facts = journal->facts();
+  if (!all_facts) return failed(all_facts.error());
+  auto history = journal->history();
+  if (!history) return failed(history.error());
+  const auto summary = summarize(*all_facts, std::move(*history));
+
+  const bool interrupted = end->reason == StopReason::kInterrupted;
+  if (interrupted) {
+    fmt::print(stderr, "Interrupted. {}\n",
+               lease == nullptr ? "No setting of the machine was changed."
+               : whole          ? "The machine is as it was found."
+                                : "The machine is NOT as it was found.");
+    if (!path.empty()) fmt::print(stderr, "Go on with: polythrottle tune --resume --study {}\n", path);
+  }
+  if (!summary) return interrupted ? tl::expected<int, Failure>(kExitInterrupted) : failed(summary.error());
+  if (!o.json.empty()) {
+    if (const auto written = write_file(o.json, render_json(*summary)); !written) return failed(written.error());
+  }
+  if (!o.csv.empty()) {
+    if (const auto written = write_file(o.csv, render_csv(*summary)); !written) return failed(written.error());
+  }
+  if (o.json != "-" && o.csv != "-") fmt::print("{}", render_answer(*summary));
+  if (interrupted) return kExitInterrupted;
+  if (!summary->best) {
+    std::string fastest;
+    if (summary->fastest) {
+      const auto& c = summary->constraints.front();
+      fastest = fmt::format("the fastest setting seen, {}, has {} {}", summary->fastest->config.text(), metric_label(c.metric),
+                            format_metric(c.metric, summary->fastest->metrics.find(c.metric)->second.value));
+    }
+    return failed(Error{Errc::kOutOfRange, fmt::format("no setting is known to meet {}", o.slo), fastest});
+  }
+  return whole ? kExitOk : kExitFailure;
+}
+
+}  // namespace
+
+void add_tune(CLI::App& app, Cli& cli) {
+  CLI::App* command = app.add_subcommand("tune", "Find the least-energy configuration under a latency SLO");
+  auto options = std::make_shared<TuneOptions>();
+  bind_tune_options(*command, *options);
+  command->callback([command, options, &cli] {
+    const auto code = tune(*options, *command, cli);
+    cli.exit_code = code ? *code : complain(code.error().error, code.error().code);
+  });
+}
+
+}  // namespace polythrottle

@@ -1,0 +1,105 @@
+#include "cli/tune_options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "optimizer/optimizer.h"
+
+namespace polythrottle {
+namespace {
+
+/// Flags about this run, not about the study.
+bool about_this_run(const std::string& name) {
+  static const std::set<std::string> names{"--study", "--resume", "--json", "--csv", "--quiet", "--dry-run", "--help", "--sysroot"};
+  return names.contains(name);
+}
+
+}  // namespace
+
+void bind_tune_options(CLI::App& c, TuneOptions& o) {
+  std::string optimizers;
+  for (const auto* driver : optimizer_drivers())
+    optimizers += fmt::format("{}{} ({})", optimizers.empty() ? "" : ", ", driver->name, driver->summary);
+
+  const char* kWhat = "What to tune";
+  c.add_option("--device", o.device, "cpu, or recorded:FILE.csv#WORKLOAD")->group(kWhat);
+  c.add_option("--model", o.model, "ONNX file (device cpu)")->group(kWhat);
+  c.add_option("--slo", o.slo, "Latency limit: p99=50ms, p95=80ms, mean=20ms, or 1.2x the reference's mean")->group(kWhat);
+  c.add_option("--constraint", o.constraints, "Further limit, repeatable: power<=15W, throughput>=100/s, temperature<=70C, memory<=2GB")
+      ->group(kWhat)
+      ->allow_extra_args(false);
+  c.add_option("--objective", o.objective, "What to make best: energy, power, latency, throughput, ...")
+      ->group(kWhat)
+      ->capture_default_str();
+
+  const char* kSpace = "Space";
+  c.add_option("--knob", o.knobs, "Levels of a knob, repeatable: batch=1,2,4; or cpu_quota_ratio=off to leave it at the reference")
+      ->group(kSpace)
+      ->allow_extra_args(false);
+  c.add_option("--reference", o.reference, "Setting to start at and compare with: KNOB=VALUE,...")->group(kSpace);
+
+  const char* kSearch = "Search";
+  c.add_option("--optimizer", o.optimizer, optimizers)->group(kSearch)->capture_default_str();
+  c.add_option("--budget", o.budget, "Trials, the reference included (default 20; grid: the whole space)")->group(kSearch);
+  c.add_option("--seed", o.seed, "Seed of every random choice")->group(kSearch)->capture_default_str();
+  c.add_option("--confirm", o.confirm, "Rounds of reference and best again at the end (default 3; recorded tables 0)")->group(kSearch);
+
+  const char* kLoad = "Load and measurement";
+  c.add_option("--rate", o.rate, "Open loop: requests per second")->group(kLoad);
+  c.add_option("--arrivals", o.arrivals, "Open loop: poisson (default with --rate), uniform, or a file of arrival times")->group(kLoad);
+  c.add_option("--batch-delay", o.batch_delay_seconds, "Open loop: seconds a batch waits to fill (default: half the SLO)")->group(kLoad);
+  c.add_option("--window", o.window_seconds, "Shortest measuring window in seconds")->group(kLoad)->capture_default_str();
+  c.add_option("--window-limit", o.window_limit_seconds, "Longest, in seconds")->group(kLoad)->capture_default_str();
+  c.add_option("--meter", o.meter, "rapl or estimate (default: the best this machine has)")->group(kLoad);
+  c.add_option("--power-model", o.power_model, "Watts per CPU for the estimate: idle=0.74,active=2.76")->group(kLoad);
+  c.add_option("--pace", o.pace_seconds, "Seconds each trial of a recorded table takes")->group(kLoad);
+
+  const char* kModel = "Model";
+  c.add_option("--dim", o.dimensions, "Value of a free dimension other than the batch, repeatable: NAME=VALUE")
+      ->group(kModel)
+      ->allow_extra_args(false);
+  c.add_option("--input", o.inputs, "Fill an input with one number instead of random data, repeatable: NAME=VALUE")
+      ->group(kModel)
+      ->allow_extra_args(false);
+  c.add_option("--provider", o.provider, "ONNX Runtime provider: cpu, cuda, tensorrt")->group(kModel)->capture_default_str();
+
+  const char* kOutput = "Study and output";
+  c.add_option("--study", o.study, "Study file (default: a new one in the state folder; none for recorded tables)")->group(kOutput);
+  c.add_flag("--resume", o.resume, "Go on with --study; its own options are used where none are given")->group(kOutput);
+  c.add_flag("--dry-run", o.dry_run, "Say what would be done, and touch nothing")->group(kOutput);
+  c.add_option("--json", o.json, "Result as JSON to this file, - for stdout")->group(kOutput);
+  c.add_option("--csv", o.csv, "Trials as CSV to this file, - for stdout")->group(kOutput);
+  c.add_flag("--quiet", o.quiet, "No progress")->group(kOutput);
+  c.footer(
+      "Examples:\n"
+      "  polythrottle tune --device cpu --model net.onnx --slo p99=50ms\n"
+      "  polythrottle tune --device 'recorded:table.csv#resnet50' --slo 1.2x --optimizer grid --json -");
+}
+
+Json typed_options(const CLI::App& command) {
+  Json out = Json::object();
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->count() > 0 && !about_this_run(option->get_name())) out[option->get_name()] = option->results();
+  }
+  return out;
+}
+
+Status fill_options(CLI::App& command, const Json& typed) {
+  try {
+    for (const auto& [name, values] : typed.get_ref<const Json::object_t&>()) {
+      CLI::Option* option = command.get_option_no_throw(name);
+      if (option == nullptr) return fail(Errc::kCorrupt, fmt::format("the study was made with {}, which this program does not know", name));
+      if (option->count() > 0) continue;
+      for (const auto& value : values) option->add_result(value.get<std::string>());
+      option->run_callback();
+    }
+  } catch (const std::exception& e) {
+    return fail(Errc::kCorrupt, fmt::format("the study's options cannot be read: {}", e.what()));
+  }
+  return {};
+}
+
+}  // namespace polythrottle

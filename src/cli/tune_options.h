@@ -1,0 +1,49 @@
+#pragma once
+// What `tune` was asked for, as typed.
+
+#include <CLI/App.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "trial/json.h"
+
+namespace polythrottle {
+
+struct TuneOptions {
+  std::string device, model, slo;
+  std::string objective = "energy";
+  std::vector<std::string> constraints;  ///< METRIC<=LIMIT
+  std::vector<std::string> knobs;        ///< NAME=LEVEL,LEVEL,... or NAME=off
+  std::string reference;                 ///< KNOB=VALUE,...
+  std::vector<std::string> dimensions;   ///< NAME=VALUE
+  std::vector<std::string> inputs;       ///< NAME=VALUE
+  std::string provider = "cpu";
+  std::string meter;        ///< empty: the best there is
+  std::string power_model;  ///< idle=W,active=W per CPU
+  std::optional<double> rate;
+  std::string arrivals;  ///< poisson, uniform, or a file; empty without --rate: closed loop
+  std::optional<double> batch_delay_seconds;
+  double window_seconds = 1.0;
+  double window_limit_seconds = 20.0;
+  std::optional<std::size_t> confirm;
+  std::optional<std::size_t> budget;
+  std::string optimizer = "eic";
+  std::uint64_t seed = 0;
+  double pace_seconds = 0.0;
+
+  std::string study, json, csv;
+  bool resume = false, dry_run = false, quiet = false;
+};
+
+/// Adds all flags of `tune` to `command`, bound to `options`, with help.
+void bind_tune_options(CLI::App& command, TuneOptions& options);
+
+/// The flags that make a study what it is, as typed: {"--slo": ["1.2x"], ...}.
+Json typed_options(const CLI::App& command);
+/// Puts back those of `typed` that were not given this time. Errors: kCorrupt.
+Status fill_options(CLI::App& command, const Json& typed);
+
+}  // namespace polythrottle

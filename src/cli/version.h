@@ -1,0 +1,4 @@
+#pragma once
+namespace polythrottle {
+inline constexpr char kVersion[] = POLYTHROTTLE_VERSION;
+}  // namespace polythrottle

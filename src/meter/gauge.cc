@@ -1,0 +1,78 @@
+#include <algorithm>
+#include <optional>
+#include <sstream>
+
+#include "meter/meter.h"
+
+namespace polythrottle {
+namespace {
+
+constexpr const char* kZones = "/sys/class/thermal";
+constexpr const char* kStatus = "/proc/self/status";
+/// A zone without a sensor behind it answers -274000 or the like, one that is broken sometimes 0x7fffffff.
+constexpr double kColdest = -40.0;
+constexpr double kHottest = 150.0;
+
+/// Of all zones that can be read: some answer only while their device is awake.
+class Temperature : public Gauge {
+ public:
+  explicit Temperature(const Files& files) : files_(files) {}
+  const std::string& name() const override { return name_; }
+
+  Result<double> read() override {
+    TRY(const auto names, files_.list(kZones));
+    std::optional<double> hottest;
+    for (const auto& name : names) {
+      if (!name.starts_with("thermal_zone")) continue;
+      const auto millidegrees = read_integer(files_, std::string(kZones) + "/" + name + "/temp");
+      if (!millidegrees) continue;
+      const double celsius = static_cast<double>(*millidegrees) * 1e-3;
+      if (celsius < kColdest || celsius > kHottest) continue;
+      hottest = std::max(hottest.value_or(celsius), celsius);
+    }
+    if (!hottest) return fail(Errc::kNotFound, std::string("read temperatures in ") + kZones + ": no zone gives one");
+    return *hottest;
+  }
+
+ private:
+  const Files& files_;
+  std::string name_ = "temperature_celsius";
+};
+
+class ResidentMemory : public Gauge {
+ public:
+  explicit ResidentMemory(const Files& files) : files_(files) {}
+  const std::string& name() const override { return name_; }
+
+  Result<double> read() override {
+    TRY(const std::string text, files_.read(kStatus));
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.starts_with("VmRSS:")) continue;
+      std::istringstream words(line.substr(6));
+      double kib = 0.0;
+      std::string unit;
+      if (!(words >> kib >> unit) || unit != "kB") return fail(Errc::kCorrupt, std::string("read ") + kStatus + ": \"" + line + "\"");
+      return kib * 1024.0;
+    }
+    return fail(Errc::kNotFound, std::string("read ") + kStatus + ": no VmRSS");
+  }
+
+ private:
+  const Files& files_;
+  std::string name_ = "memory_bytes";
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<Gauge>> discover_gauges(Host& host) {
+  std::vector<std::unique_ptr<Gauge>> gauges;
+  const auto keep = [&](std::unique_ptr<Gauge> gauge) {
+    if (gauge->read()) gauges.push_back(std::move(gauge));
+  };
+  keep(std::make_unique<Temperature>(host.files));
+  keep(std::make_unique<ResidentMemory>(host.files));
+  return gauges;
+}
+
+}  // namespace polythrottle

@@ -1,0 +1,90 @@
+#include "trial/json.h"
+
+#include <nlohmann/json.hpp>
+
+#include "report/report.h"
+
+namespace polythrottle {
+namespace {
+
+Json side(const std::optional<Side>& side) {
+  if (!side) return nullptr;
+  return {{"config", to_json(side->config)},
+          {"metrics", to_json(side->metrics)},
+          {"errors", errors_to_json(side->metrics)},
+          {"trials", side->trials}};
+}
+
+Json saving(const std::optional<Saving>& saving, Provenance provenance) {
+  if (!saving) return nullptr;
+  Json out{{"ratio", saving->ratio}, {"low", nullptr}, {"high", nullptr}, {"provenance", to_string(provenance)}};
+  if (saving->low) out["low"] = *saving->low;
+  if (saving->high) out["high"] = *saving->high;
+  return out;
+}
+
+/// A fact that is JSON text itself, or null.
+Json fact_json(const Summary& s, const char* key) {
+  const auto it = s.facts.find(key);
+  if (it == s.facts.end()) return nullptr;
+  auto parsed = parse_json(it->second);
+  return parsed ? *parsed : Json(it->second);
+}
+
+Json fact_text(const Summary& s, const char* key) {
+  const auto it = s.facts.find(key);
+  return it == s.facts.end() ? Json(nullptr) : Json(it->second);
+}
+
+}  // namespace
+
+std::string render_json(const Summary& s) {
+  Json out{{"schema", 1},
+           {"program", fact_text(s, fact::kProgram)},
+           {"device", fact_text(s, fact::kDevice)},
+           {"model", fact_text(s, fact::kModel)}};
+  out["sha256"] = fact_text(s, fact::kSha256);
+  out["load"] = fact_text(s, fact::kLoad);
+  out["meter"] = {
+      {"name", fact_text(s, fact::kMeter)}, {"boundary", fact_text(s, fact::kBoundary)}, {"provenance", to_string(s.provenance)}};
+  out["objective"] = s.objective.metric;
+  out["constraints"] = Json::array();
+  for (const auto& c : s.constraints) out["constraints"].push_back(to_json(c));
+  out["reference"] = side(s.reference);
+  out["found"] = nullptr;
+  if (s.found) {
+    out["found"] = side(s.found);
+  } else if (const Json found = fact_json(s, fact::kFound); found.is_object()) {
+    out["found"] = {{"config", found}, {"metrics", nullptr}};
+  }
+  out["best"] = side(s.best);
+  if (!s.best) out["closest"] = side(s.closest);
+  out["saving"] = saving(s.saving, s.provenance);
+  if (s.saving_found) out["saving_found"] = saving(s.saving_found, s.provenance);
+  out["confirmed_rounds"] = s.confirmed;
+  out["stop"] = {{"reason", s.stop_reason}, {"text", s.stop_text}, {"trials", s.explored}};
+  out["violations"] = Json::array();
+  for (const auto& v : s.violations) {
+    out["violations"].push_back({{"trial", v.trial},
+                                 {"config", to_json(v.config)},
+                                 {"metric", v.metric},
+                                 {"value", v.value},
+                                 {"limit", v.limit},
+                                 {"excess", v.excess}});
+  }
+  out["search"] = {{"seconds", s.search_seconds}, {"energy_joules", nullptr}};
+  if (s.search_joules) out["search"]["energy_joules"] = *s.search_joules;
+  out["pareto"] = Json::array();
+  for (const TrialId id : s.pareto) {
+    for (const auto& t : s.trials) {
+      if (t.id == id) out["pareto"].push_back({{"trial", id}, {"config", to_json(t.asked)}, {"metrics", to_json(t.metrics())}});
+    }
+  }
+  out["optimizer"] = fact_text(s, fact::kOptimizer);
+  out["seed"] = fact_json(s, fact::kSeed);
+  out["machine"] = fact_json(s, fact::kMachine);
+  out["notes"] = fact_json(s, fact::kNotes);
+  return out.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+}  // namespace polythrottle

@@ -1,0 +1,32 @@
+#pragma once
+// What a person or another program takes away from a study. Everything here returns text; nothing prints.
+
+#include <string>
+#include <vector>
+
+#include "study/summary.h"
+
+namespace polythrottle {
+
+/// Rows of cells as aligned columns, two spaces apart; the columns named in `right` are set flush right. Every row may be shorter than the
+/// widest.
+std::string align(const std::vector<std::vector<std::string>>& rows, const std::vector<std::size_t>& right = {});
+
+/// The answer: reference against best, the saving with its interval, what broke the SLO, what the search cost.
+std::string render_answer(const Summary& summary);
+/// Every trial, a line each.
+std::string render_trials(const Summary& summary);
+/// The Pareto set of objective against latency.
+std::string render_pareto(const Summary& summary);
+
+/// The JSON of definitions.md ("tune --json"), pretty-printed, with a newline at the end.
+std::string render_json(const Summary& summary);
+/// One line per trial: id, state, kind, knobs, metrics with their standard errors, note. RFC 4180 with a header.
+std::string render_csv(const Summary& summary);
+
+/// "mean latency <= 8.942 ms": a limit for people.
+std::string describe(const Constraint& constraint);
+/// "energy per inference", "p99 latency".
+std::string metric_label(std::string_view metric);
+
+}  // namespace polythrottle

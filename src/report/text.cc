@@ -1,0 +1,256 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/stats.h"
+#include "report/report.h"
+#include "trial/json.h"
+
+namespace polythrottle {
+namespace {
+
+std::string with_error(std::string_view metric, const Estimate& e) {
+  std::string out = format_metric(metric, e.value);
+  if (e.std_error && e.value > 0.0) out += fmt::format(" +-{:.2g} %", 100.0 * *e.std_error / e.value);
+  return out;
+}
+
+std::string knob_text(const std::string& name, const Value& value) {
+  const auto* number = std::get_if<double>(&value);
+  if (number != nullptr && name.ends_with("_hz")) return fmt::format("{:.4g} MHz", *number / 1e6);
+  return to_text(value);
+}
+
+std::string change(const Metrics& best, const Metrics& reference, std::string_view metric) {
+  const auto a = best.find(metric), b = reference.find(metric);
+  if (a == best.end() || b == reference.end() || b->second.value == 0.0) return "";
+  return fmt::format("{:+.1f} %", 100.0 * (a->second.value / b->second.value - 1.0));
+}
+
+std::string percent(double ratio) { return fmt::format("{:.1f} %", 100.0 * ratio); }
+
+std::string fact_of(const Summary& s, const char* key) {
+  const auto it = s.facts.find(key);
+  return it == s.facts.end() ? std::string("-") : it->second;
+}
+
+/// "16.1 % less energy per inference than the reference (95 % interval 15.2 to 17.0 %, measured)".
+std::string saving_sentence(const Summary& s, const Saving& saving, const std::string& against) {
+  const bool maximize = s.objective.direction == Direction::kMaximize;
+  const double size = std::abs(saving.ratio);
+  const bool less = saving.ratio >= 0.0;
+  std::string interval;
+  if (saving.low && saving.high) {
+    const double a = maximize ? -*saving.high : *saving.low, b = maximize ? -*saving.low : *saving.high;
+    interval = fmt::format("95 % interval {:.1f} to {:.1f} %", 100.0 * a, 100.0 * b);
+    if (s.provenance == Provenance::kEstimated) interval += ", the model's error included";
+  } else {
+    interval = "no interval: the source states no error";
+  }
+  std::string out = fmt::format("{} {} {} than {} ({}; {})", percent(size), less ? "less" : "more", metric_label(s.objective.metric),
+                                against, to_string(s.provenance), interval);
+  if (saving.spans_zero()) out += ". The interval spans zero: this is not shown to be a saving";
+  return out + ".";
+}
+
+void add_side_rows(const Summary& s, std::vector<std::vector<std::string>>& rows, const std::vector<const Side*>& sides) {
+  for (const auto& [name, value] : sides.front()->config.entries()) {
+    std::vector<std::string> row{name};
+    for (const Side* side : sides) {
+      const auto v = side->config.get(name);
+      row.push_back(v ? knob_text(name, *v) : "-");
+    }
+    rows.push_back(std::move(row));
+  }
+  for (const auto& metric : metric_table()) {
+    if (metric.name == kTrialEnergy) continue;
+    if (std::none_of(sides.begin(), sides.end(), [&](const Side* side) { return side->metrics.contains(metric.name); })) continue;
+    std::vector<std::string> row{metric_label(metric.name)};
+    for (const Side* side : sides) {
+      const auto it = side->metrics.find(metric.name);
+      row.push_back(it == side->metrics.end() ? "-" : with_error(metric.name, it->second));
+    }
+    if (sides.size() > 1) row.push_back(change(sides.back()->metrics, sides.front()->metrics, metric.name));
+    const bool joules = metric.unit == "J" || metric.unit == "W";
+    if (joules) row.push_back(to_string(s.provenance));
+    rows.push_back(std::move(row));
+  }
+}
+
+std::string violations_sentence(const Summary& s) {
+  std::map<TrialId, double> worst;  // a trial may break several limits
+  for (const auto& v : s.violations) worst[v.trial] = std::max(worst[v.trial], v.excess);
+  if (worst.empty()) return fmt::format("No trial of {} broke a limit.", s.trials.size());
+  std::vector<double> sizes;
+  for (const auto& [id, excess] : worst) sizes.push_back(excess);
+  std::sort(sizes.begin(), sizes.end());
+  const auto over = [](double excess) {
+    return excess < 2.0 ? fmt::format("{:.1f} % over", 100.0 * (excess - 1.0)) : fmt::format("{:.3g} x the limit", excess);
+  };
+  if (sizes.size() == 1) return fmt::format("1 trial of {} broke a limit: {}.", s.trials.size(), over(sizes.front()));
+  return fmt::format("{} trials of {} broke a limit: median {}, worst {}.", worst.size(), s.trials.size(),
+                     over(sorted_quantile(sizes, 0.5)), over(sizes.back()));
+}
+
+std::string cost_sentence(const Summary& s) {
+  std::string out =
+      fmt::format("Search: {} trials ({}), {:.1f} s", s.explored, s.stop_text.empty() ? s.stop_reason : s.stop_text, s.search_seconds);
+  if (s.search_joules) out += fmt::format(", {} ({})", format_metric(kTrialEnergy, *s.search_joules), to_string(s.provenance));
+  return out + ".";
+}
+
+std::string duration(double seconds) {
+  if (seconds < 120.0) return fmt::format("{:.0f} s", seconds);
+  if (seconds < 7200.0) return fmt::format("{:.0f} min", seconds / 60.0);
+  return fmt::format("{:.1f} h", seconds / 3600.0);
+}
+
+}  // namespace
+
+std::string metric_label(std::string_view metric) {
+  if (metric == kEnergy) return "energy per inference";
+  if (metric == kLatencyMean) return "mean latency";
+  if (metric == kLatencyP50) return "p50 latency";
+  if (metric == kLatencyP95) return "p95 latency";
+  if (metric == kLatencyP99) return "p99 latency";
+  const MetricRow* row = find_metric(metric);
+  return std::string(row ? row->alias : metric);
+}
+
+std::string describe(const Constraint& constraint) {
+  return fmt::format("{} {} {}", metric_label(constraint.metric),
+                     constraint.bound == Bound::kAtMost ? "<=" : ">=", format_metric(constraint.metric, constraint.limit));
+}
+
+std::string align(const std::vector<std::vector<std::string>>& rows, const std::vector<std::size_t>& right) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    if (row.size() > widths.size()) widths.resize(row.size(), 0);
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const bool flush = std::find(right.begin(), right.end(), i) != right.end();
+      line += flush ? fmt::format("{:>{}}", row[i], widths[i]) : fmt::format("{:<{}}", row[i], widths[i]);
+      if (i + 1 < row.size()) line += "  ";
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + '\n';
+  }
+  return out;
+}
+
+std::string render_answer(const Summary& s) {
+  std::string out;
+  std::string limits;
+  for (const auto& c : s.constraints) limits += (limits.empty() ? "" : ", ") + describe(c);
+  std::vector<std::vector<std::string>> head{{"Device", fact_of(s, fact::kDeviceText)}};
+  if (s.facts.contains(fact::kModel)) head.push_back({"Model", fact_of(s, fact::kModel)});
+  head.push_back({"Limits", limits.empty() ? "not resolved yet" : limits});
+  head.push_back({"Load", fact_of(s, fact::kLoad)});
+  head.push_back({"Energy", fmt::format("{}: {}", to_string(s.provenance), fact_of(s, fact::kBoundary))});
+  out += align(head) + '\n';
+
+  if (!s.reference || s.reference->metrics.empty())
+    return out + "The reference setting has not been measured yet.\n" + cost_sentence(s) + '\n';
+  std::vector<const Side*> sides{&*s.reference};
+  std::vector<std::string> titles{"", "reference"};
+  if (s.found) sides.push_back(&*s.found), titles.emplace_back("found");
+  const bool improved = s.best && !(s.best->config == s.reference->config);
+  if (s.best) {
+    sides.push_back(&*s.best), titles.emplace_back("best");
+  } else if (s.closest) {
+    sides.push_back(&*s.closest), titles.emplace_back("closest");
+  }
+  if (sides.size() > 1) titles.emplace_back("change");
+  std::vector<std::vector<std::string>> rows{titles};
+  add_side_rows(s, rows, sides);
+  out += align(rows) + '\n';
+
+  if (!s.best) {
+    out += "No setting is known to meet the SLO.";
+    if (s.fastest) {
+      const auto& c = s.constraints.front();
+      out += fmt::format(" Fastest seen: {} with {} {}; the limit is {}.", s.fastest->config.text(), metric_label(c.metric),
+                         format_metric(c.metric, s.fastest->metrics.find(c.metric)->second.value), format_metric(c.metric, c.limit));
+    }
+    out += '\n';
+  } else if (!improved) {
+    out += "The reference is the best setting known: nothing measured is cheaper within the limits.\n";
+  } else if (s.saving) {
+    const std::string headline = s.provenance == Provenance::kEstimated ? "Estimated: " : "";
+    out += headline + saving_sentence(s, *s.saving, "the reference") + '\n';
+    if (s.saving_found) out += saving_sentence(s, *s.saving_found, "what was found") + '\n';
+  }
+  if (s.best) {
+    for (const auto& c : s.constraints) {
+      const auto value = s.best->metrics.find(c.metric);
+      if (value == s.best->metrics.end()) continue;
+      const double room = 1.0 - *excess(c, s.best->metrics);
+      out += fmt::format("Limit {}: {}, {:.1f} % {}.\n", describe(c), format_metric(c.metric, value->second.value), 100.0 * std::abs(room),
+                         room >= 0.0 ? "to spare" : "over (within the 1 % tolerance)");
+    }
+  }
+  if (s.confirmed > 0)
+    out +=
+        fmt::format("Both columns are means of {} rounds in which reference and best were measured again in alternation.\n", s.confirmed);
+  out += violations_sentence(s) + '\n' + cost_sentence(s) + '\n';
+  if (improved && s.saving && s.search_joules && s.objective.metric == kEnergy && s.saving->ratio > 0.0) {
+    const auto& e = s.reference->metrics.at(std::string(kEnergy));
+    const double each = e.value * s.saving->ratio;
+    const double count = *s.search_joules / each;
+    const auto rate = s.best->metrics.find(kThroughput);
+    out += fmt::format("The search is repaid after {:.3g} inferences", count);
+    if (rate != s.best->metrics.end()) out += fmt::format(" ({} at this rate)", duration(count / rate->second.value));
+    out += ".\n";
+  }
+  if (const auto notes = s.facts.find(fact::kNotes); notes != s.facts.end()) {
+    if (const auto list = parse_json(notes->second)) {
+      for (const auto& note : *list) {
+        if (note.is_string()) out += "Note: " + note.get<std::string>() + ".\n";
+      }
+    }
+  }
+  return out;
+}
+
+std::string render_trials(const Summary& s) {
+  std::vector<std::vector<std::string>> rows{{"trial", "state", "kind", "setting", "energy", "latency", "limits", ""}};
+  const std::string latency = s.constraints.empty() ? std::string(kLatencyMean) : s.constraints.front().metric;
+  rows[0][4] = metric_label(s.objective.metric);
+  rows[0][5] = metric_label(latency);
+  for (const auto& t : s.trials) {
+    const auto cell = [&](std::string_view metric) {
+      const auto it = t.metrics().find(metric);
+      return it == t.metrics().end() ? std::string("-") : format_metric(metric, it->second.value);
+    };
+    Verdict verdict = Verdict::kMet;
+    for (const auto& c : s.constraints) {
+      const Verdict v = judge(c, t.metrics());
+      if (verdict == Verdict::kMet) verdict = v;
+    }
+    const bool judged = t.state == TrialState::kCompleted || t.state == TrialState::kAborted;
+    rows.push_back({std::to_string(t.id), to_string(t.state), to_string(t.advice.kind), t.asked.text(), cell(s.objective.metric),
+                    cell(latency), judged ? to_string(verdict) : "-", t.outcome.note});
+  }
+  return align(rows, {0, 4, 5});
+}
+
+std::string render_pareto(const Summary& s) {
+  if (s.pareto.empty()) return "No completed trial yet.\n";
+  const std::string& latency = s.constraints.front().metric;
+  std::vector<std::vector<std::string>> rows{{"trial", metric_label(latency), metric_label(s.objective.metric), "setting"}};
+  for (const TrialId id : s.pareto) {
+    const auto t = std::find_if(s.trials.begin(), s.trials.end(), [&](const Trial& trial) { return trial.id == id; });
+    rows.push_back({std::to_string(id), with_error(latency, t->metrics().find(latency)->second),
+                    with_error(s.objective.metric, t->metrics().find(s.objective.metric)->second), t->asked.text()});
+  }
+  return align(rows, {0, 1, 2});
+}
+
+}  // namespace polythrottle

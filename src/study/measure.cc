@@ -1,0 +1,81 @@
+#include "study/measure.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/stats.h"
+
+namespace polythrottle {
+namespace {
+
+constexpr std::size_t kLatencyBlocks = 20;
+
+void add_latency(const Work& work, Metrics& metrics) {
+  const std::size_t n = work.completions.size();
+  if (n == 0) return;
+  std::vector<double> latencies;
+  for (const auto& c : work.completions) latencies.push_back(c.latency.count());
+  // Blocks in order of completion, so that slow drift inside the window widens the error.
+  const std::size_t blocks = std::min(kLatencyBlocks, n);
+  std::vector<double> sums(blocks, 0.0), counts(blocks, 0.0);
+  for (std::size_t i = 0; i < n; ++i) {
+    sums[i * blocks / n] += latencies[i];
+    counts[i * blocks / n] += 1.0;
+  }
+  metrics[std::string(kLatencyMean)] = {mean(latencies), ratio_std_error(sums, counts), n, {}};
+  std::sort(latencies.begin(), latencies.end());
+  for (const auto& row : metric_table()) {
+    if (row.quantile <= 0.0) continue;
+    metrics[std::string(row.name)] = {sorted_quantile(latencies, row.quantile), sorted_quantile_std_error(latencies, row.quantile), n, {}};
+  }
+}
+
+/// Joules, inferences and seconds between neighbouring readings of the meter.
+struct Blocks {
+  std::vector<double> joules, inferences, seconds;
+};
+
+Blocks blocks_of(const Work& work, const WindowReading& reading) {
+  Blocks out;
+  auto completion = work.completions.begin();
+  for (std::size_t i = 1; i < reading.samples.size(); ++i) {
+    const auto& from = reading.samples[i - 1];
+    const auto& to = reading.samples[i];
+    double inferences = 0.0;
+    for (; completion != work.completions.end() && completion->at <= to.at; ++completion) {
+      if (completion->at > from.at) inferences += static_cast<double>(completion->inferences);
+    }
+    out.joules.push_back((to.energy - from.energy).si());
+    out.inferences.push_back(inferences);
+    out.seconds.push_back((to.at - from.at).count());
+  }
+  return out;
+}
+
+}  // namespace
+
+Metrics measure_latency(const Work& work) {
+  Metrics metrics;
+  add_latency(work, metrics);
+  return metrics;
+}
+
+Metrics measure(const Work& work, const WindowReading& reading, const std::vector<std::string>& error_sources) {
+  Metrics metrics = measure_latency(work);
+  const double seconds = reading.elapsed.count();
+  const double inferences = static_cast<double>(work.inferences);
+  if (inferences <= 0.0 || seconds <= 0.0) return metrics;
+  const Blocks blocks = blocks_of(work, reading);
+  const double joules = reading.energy.si();
+  std::vector<SharedError> shared;
+  for (std::size_t k = 0; k < reading.one_sigma.size() && k < error_sources.size(); ++k) {
+    if (joules > 0.0) shared.push_back({error_sources[k], reading.one_sigma[k].si() / joules});
+  }
+  const std::size_t n = work.completions.size();
+  metrics[std::string(kEnergy)] = {joules / inferences, ratio_std_error(blocks.joules, blocks.inferences), n, shared};
+  metrics[std::string(kPower)] = {joules / seconds, ratio_std_error(blocks.joules, blocks.seconds), n, shared};
+  metrics[std::string(kThroughput)] = {inferences / seconds, ratio_std_error(blocks.inferences, blocks.seconds), n, {}};
+  return metrics;
+}
+
+}  // namespace polythrottle

@@ -1,0 +1,296 @@
+#include "study/runner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/stats.h"
+#include "study/measure.h"
+
+namespace polythrottle {
+namespace {
+
+/// A trial that a rival or a fault voided is tried again this often before the study gives up on the setting it cannot do without.
+constexpr int kReferenceAttempts = 3;
+/// After confirmation another setting may turn out best; it is confirmed too, but not for ever.
+constexpr int kConfirmedChoices = 3;
+
+/// Mixes the study's seed with the trial's number (splitmix64), so that every trial has its own and a resumed study draws the same.
+std::uint64_t trial_seed(std::uint64_t seed, std::size_t number) {
+  std::uint64_t z = seed + 0x9e3779b97f4a7c15ULL * (number + 1);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+bool exploration(const Trial& trial) { return trial.advice.kind != Advice::Kind::kVerify && trial.state != TrialState::kLost; }
+
+std::size_t explored(std::span<const Trial> history) {
+  return static_cast<std::size_t>(std::count_if(history.begin(), history.end(), exploration));
+}
+
+const Trial* first_reference(std::span<const Trial> history) {
+  for (const auto& trial : history) {
+    if (trial.advice.kind == Advice::Kind::kReference && trial.state == TrialState::kCompleted) return &trial;
+  }
+  return nullptr;
+}
+
+/// One study in progress.
+class Run {
+ public:
+  Run(Device& device, Journal& journal, Lease* lease, const Plan& plan, const Observer& observer, std::stop_token stop)
+      : device_(device), journal_(journal), lease_(lease), plan_(plan), observer_(observer), stop_(std::move(stop)) {}
+
+  Result<StudyEnd> all(Optimizer& optimizer) {
+    TRY(history_, journal_.history());
+    TRY(const bool started, reference());
+    if (!started) return interrupted();
+    TRY(auto constraints, resolve_limits(plan_.limits, history_));
+    const Problem problem{device_.space, plan_.objective, std::move(constraints), device_.reference, plan_.seed};
+    problem_ = &problem;
+    TRY_STATUS(found());
+    TRY(const StudyEnd end, explore(optimizer, problem));
+    if (end.reason == StopReason::kInterrupted) return end;
+    TRY_STATUS(confirm(problem));
+    if (stop_.stop_requested()) return interrupted();
+    return end;
+  }
+
+ private:
+  static StudyEnd interrupted() { return {StopReason::kInterrupted, "interrupted"}; }
+
+  /// Measures the reference unless that is done. False if interrupted.
+  Result<bool> reference() {
+    for (int attempt = 0; first_reference(history_) == nullptr; ++attempt) {
+      if (stop_.stop_requested()) return false;
+      const Advice advice{Advice::Kind::kReference, device_.reference, "the setting everything is compared with", {}};
+      TRY(const Trial trial, one(advice, explored(history_) + 1, plan_.budget));
+      if (stop_.stop_requested() && trial.state != TrialState::kCompleted) return false;
+      const bool hopeless = trial.state == TrialState::kRefused || trial.state == TrialState::kFailed || attempt + 1 == kReferenceAttempts;
+      if (trial.state != TrialState::kCompleted && hopeless) {
+        return fail(Errc::kIo,
+                    fmt::format("the reference setting ({}) could not be measured: {}", device_.reference.text(), trial.outcome.note),
+                    "name another with --reference");
+      }
+    }
+    return true;
+  }
+
+  /// What the machine was set to before us, where that is another allowed setting than the reference.
+  Status found() {
+    if (lease_ == nullptr) return {};
+    Config config = device_.reference;
+    for (const auto& [name, value] : lease_->found().entries()) config.set(name, value);
+    if (config == device_.reference || !device_.space.find(config)) return {};
+    if (std::any_of(history_.begin(), history_.end(), [&](const Trial& t) { return exploration(t) && t.asked == config; })) return {};
+    TRY(const Trial trial, one({Advice::Kind::kFound, config, "what the machine was set to", {}}, explored(history_) + 1, plan_.budget));
+    return {};
+  }
+
+  Result<StudyEnd> explore(Optimizer& optimizer, const Problem& problem) {
+    while (true) {
+      if (stop_.stop_requested()) return interrupted();
+      // Asked even at the end of the budget: "space exhausted" says more than "budget used".
+      TRY(const Advice advice, optimizer.ask(problem, history_));
+      if (advice.kind == Advice::Kind::kStop) {
+        const bool exhausted = advice.reason == "space exhausted";
+        return StudyEnd{exhausted ? StopReason::kExhausted : StopReason::kOptimizer, advice.reason};
+      }
+      if (explored(history_) >= plan_.budget) return StudyEnd{StopReason::kBudget, fmt::format("budget of {} used", plan_.budget)};
+      TRY(const Trial trial, one(advice, explored(history_) + 1, std::min(plan_.budget, device_.space.size())));
+    }
+  }
+
+  /// Measures reference and choice again in alternation: drift hits both, and the choice is not flattered by having been picked.
+  Status confirm(const Problem& problem) {
+    for (int choice = 0; choice < kConfirmedChoices; ++choice) {
+      const auto best = recommend(problem, history_);
+      if (!best || !best->known_to_meet || best->config == device_.reference) return {};
+      const auto rounds = [&](const Config& config) {
+        return static_cast<std::size_t>(std::count_if(history_.begin(), history_.end(), [&](const Trial& t) {
+          return t.advice.kind == Advice::Kind::kVerify && t.state == TrialState::kCompleted && t.asked == config;
+        }));
+      };
+      if (rounds(best->config) >= plan_.confirm_rounds) return {};
+      std::size_t attempts = 0;
+      while (rounds(best->config) < plan_.confirm_rounds && attempts++ < 2 * plan_.confirm_rounds) {
+        for (const Config& config : {device_.reference, best->config}) {
+          if (stop_.stop_requested()) return {};
+          TRY(const Trial trial, one({Advice::Kind::kVerify, config, "reference and best again, in alternation", {}},
+                                     rounds(best->config) + 1, plan_.confirm_rounds));
+        }
+      }
+    }
+    return {};
+  }
+
+  /// One trial from journal to journal.
+  Result<Trial> one(const Advice& advice, std::size_t number, std::size_t of) {
+    const std::uint64_t seed = trial_seed(plan_.seed, history_.size());
+    Clock& clock = device_.host.clock;
+    TRY(const TrialId id, journal_.begin(advice, seed, clock.wall_seconds()));
+    Trial trial;
+    trial.id = id;
+    trial.advice = advice;
+    trial.asked = advice.config;
+    trial.seed = seed;
+    trial.started = clock.wall_seconds();
+    if (observer_.began) observer_.began(trial, number, of);
+    std::optional<MeterSample> before;
+    if (device_.energy_meter) {
+      TRY(before, device_.energy_meter->read());
+    }
+    trial.outcome = outcome_of(advice, seed);
+    if (before) {
+      if (const auto after = device_.energy_meter->read()) {
+        trial.outcome.metrics[std::string(kTrialEnergy)] = {(after->energy - before->energy).si(), {}, {}, {}};
+      }
+    }
+    trial.state = trial.outcome.state;
+    trial.finished = clock.wall_seconds();
+    TRY_STATUS(journal_.finish(id, trial.outcome, trial.finished));
+    history_.push_back(trial);
+    if (observer_.ended) observer_.ended(trial, history_, problem_);
+    return trial;
+  }
+
+  static Outcome ended(TrialState state, std::string note) { return Outcome{state, {}, {}, std::move(note), {}}; }
+
+  /// Apply, read back, warm up, measure. Never fails: whatever goes wrong is an outcome.
+  Outcome outcome_of(const Advice& advice, std::uint64_t seed) {
+    const Config& config = advice.config;
+    const auto refused = [](const Error& e) {
+      const bool said_no =
+          e.code == Errc::kOutOfRange || e.code == Errc::kUnsupported || e.code == Errc::kInvalid || e.code == Errc::kPermission;
+      return ended(said_no ? TrialState::kRefused : TrialState::kFailed, e.text());
+    };
+    Config got = config;
+    if (lease_ != nullptr) {
+      const auto applied = lease_->apply(config);
+      if (!applied) return refused(applied.error());
+      for (const auto& [name, value] : applied->entries()) got.set(name, value);
+      if (!(got == config)) {
+        Outcome outcome = ended(TrialState::kRefused, fmt::format("asked for {}, the machine reports {}", config.text(), got.text()));
+        outcome.got = got;
+        return outcome;
+      }
+    }
+    if (const auto configured = device_.workload->configure(config); !configured) return refused(configured.error());
+    if (const auto warm = device_.workload->warm_up(stop_); !warm) return ended(TrialState::kFailed, warm.error().text());
+    if (stop_.stop_requested()) return ended(TrialState::kVoid, "interrupted");
+    Outcome outcome = window(sample_budget(advice.kind, seed));
+    outcome.got = got;
+    return outcome;
+  }
+
+  /// Nothing before this line is counted.
+  Outcome window(const Budget& budget) {
+    std::unique_ptr<Window> window;
+    if (device_.energy_meter) {
+      // About twenty blocks in the shortest window: enough for an error, long against one batch.
+      auto opened =
+          Window::open(device_.host, *device_.energy_meter, std::max(plan_.window / 20.0, 2.0 * device_.energy_meter->info().refresh));
+      if (!opened) return ended(TrialState::kVoid, opened.error().text());
+      window = std::move(*opened);
+    }
+    const auto work = device_.workload->run(budget, stop_);
+    Result<WindowReading> reading = window ? window->close() : Result<WindowReading>(WindowReading{});
+    if (!work) return ended(TrialState::kFailed, work.error().text());
+    if (stop_.stop_requested()) return ended(TrialState::kVoid, "interrupted");
+    Outcome outcome;
+    outcome.notes = work->notes;
+    if (work->ready) {
+      outcome.metrics = *work->ready;
+      return outcome;
+    }
+    if (work->cut_short) {
+      outcome.state = TrialState::kAborted;
+      outcome.metrics = measure_latency(*work);
+      outcome.note = "stopped early: it clearly breaks the SLO";
+      return outcome;
+    }
+    if (!reading) return ended(TrialState::kVoid, reading.error().text());
+    if (work->inferences == 0)
+      return ended(TrialState::kFailed, fmt::format("nothing was answered within {:.0f} s", plan_.window_limit.count()));
+    outcome.metrics =
+        measure(*work, *reading, device_.energy_meter ? device_.energy_meter->info().error_sources : std::vector<std::string>{});
+    for (const auto& gauge : device_.gauges) {
+      if (const auto value = gauge->read()) outcome.metrics[gauge->name()] = {*value, {}, 1, {}};
+    }
+    return outcome;
+  }
+
+  /// As many latencies as the strictest percentile needs. Only an exploratory trial may end early on the SLO: reference and confirmation
+  /// are wanted whole.
+  Budget sample_budget(Advice::Kind kind, std::uint64_t seed) const {
+    Budget budget;
+    budget.at_least = plan_.window;
+    budget.at_most = plan_.window_limit;
+    budget.seed = seed;
+    for (const auto& limit : plan_.limits) {
+      const MetricRow* row = find_metric(limit.metric);
+      if (row != nullptr && row->quantile > 0.5) budget.samples = std::max(budget.samples, minimum_quantile_sample(row->quantile));
+    }
+    if (problem_ != nullptr && kind == Advice::Kind::kTry) {
+      for (const auto& c : problem_->constraints) {
+        const MetricRow* row = find_metric(c.metric);
+        if (row == nullptr || row->unit != "s" || c.bound != Bound::kAtMost) continue;
+        budget.limit = Seconds(c.limit);
+        budget.quantile = row->quantile;
+        break;
+      }
+    }
+    return budget;
+  }
+
+  Device& device_;
+  Journal& journal_;
+  Lease* lease_;
+  const Plan& plan_;
+  const Observer& observer_;
+  std::stop_token stop_;
+  std::vector<Trial> history_;
+  const Problem* problem_ = nullptr;
+};
+
+}  // namespace
+
+const char* to_string(StopReason reason) {
+  switch (reason) {
+    case StopReason::kBudget: return "budget";
+    case StopReason::kExhausted: return "exhausted";
+    case StopReason::kOptimizer: return "optimizer";
+    case StopReason::kInterrupted: return "interrupted";
+  }
+  return "optimizer";
+}
+
+Status mark_lost(Journal& journal, double wall_seconds) {
+  TRY(const auto history, journal.history());
+  for (const auto& trial : history) {
+    if (trial.state != TrialState::kRunning) continue;
+    TRY_STATUS(journal.finish(trial.id, Outcome{TrialState::kLost, {}, {}, "we died while it ran", {}}, wall_seconds));
+  }
+  return {};
+}
+
+Result<std::vector<Constraint>> resolve_limits(const std::vector<ConstraintSpec>& limits, std::span<const Trial> history) {
+  const Trial* reference = first_reference(history);
+  if (reference == nullptr) return fail(Errc::kNotFound, "the reference setting has not been measured");
+  std::vector<Constraint> out;
+  for (const auto& spec : limits) {
+    TRY(auto constraint, resolve(spec, reference->metrics()));
+    out.push_back(std::move(constraint));
+  }
+  return out;
+}
+
+Result<StudyEnd> run_study(Device& device, Journal& journal, Lease* lease, Optimizer& optimizer, const Plan& plan, const Observer& observer,
+                           std::stop_token stop) {
+  TRY_STATUS(mark_lost(journal, device.host.clock.wall_seconds()));
+  Run run(device, journal, lease, plan, observer, std::move(stop));
+  return run.all(optimizer);
+}
+
+}  // namespace polythrottle

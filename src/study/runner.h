@@ -1,0 +1,56 @@
+#pragma once
+// A study from the reference setting to the confirmed choice; one trial at a time, each as architecture.md S1.4 lists it.
+
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "journal/journal.h"
+#include "optimizer/optimizer.h"
+#include "study/device.h"
+#include "trial/constraint.h"
+
+namespace polythrottle {
+
+/// What the user asked for.
+struct Plan {
+  Objective objective;
+  std::vector<ConstraintSpec> limits;  ///< the SLO first
+  std::uint64_t seed = 0;
+  std::size_t budget = 20;         ///< trials, the reference included, confirmation and lost ones not
+  std::size_t confirm_rounds = 3;  ///< of reference and best in alternation, at the end; 0 for recorded tables
+  Seconds window{1};               ///< shortest measuring window
+  Seconds window_limit{20};        ///< longest
+};
+
+/// What the caller may watch. Called on the thread that runs the study; any may be empty.
+struct Observer {
+  /// Trial `number` of `of` begins (confirmation counts from 1 again).
+  std::function<void(const Trial&, std::size_t number, std::size_t of)> began;
+  /// It ended; `history` holds it. `problem` is absent until the reference is measured.
+  std::function<void(const Trial&, std::span<const Trial> history, const Problem* problem)> ended;
+};
+
+enum class StopReason { kBudget, kExhausted, kOptimizer, kInterrupted };
+const char* to_string(StopReason reason);
+
+struct StudyEnd {
+  StopReason reason = StopReason::kBudget;
+  std::string text;  ///< one line for people
+};
+
+/// Finishes what a killed run left in this journal: running trials become lost.
+Status mark_lost(Journal& journal, double wall_seconds);
+
+/// Runs (or goes on with) the study in `journal`. `lease` holds the machine; the caller restores it.
+/// Errors: whatever stops a study as a whole: the reference setting cannot be measured, the journal cannot be written, the meter died.
+Result<StudyEnd> run_study(Device& device, Journal& journal, Lease* lease, Optimizer& optimizer, const Plan& plan, const Observer& observer,
+                           std::stop_token stop);
+
+/// The limits as numbers: relative ones from the first completed reference trial. Errors: kNotFound if there is none yet.
+Result<std::vector<Constraint>> resolve_limits(const std::vector<ConstraintSpec>& limits, std::span<const Trial> history);
+
+}  // namespace polythrottle
