@@ -15,9 +15,9 @@ namespace polythrottle {
 namespace {
 
 std::string level_range(const Parameter& p) {
-  std::string out = fmt::format("{} levels: {}", p.levels.size(), to_text(p.levels.front()));
-  if (p.levels.size() > 1) out += fmt::format(" to {}", to_text(p.levels.back()));
-  return out + (p.unit.empty() ? "" : " " + p.unit);
+  std::string out = fmt::format("{} levels: {}", p.levels.size(), knob_text(p.name, p.levels.front()));
+  if (p.levels.size() > 1) out += fmt::format(" to {}", knob_text(p.name, p.levels.back()));
+  return out;
 }
 
 /// "not found: ...", with the hint on its own line.
@@ -35,7 +35,7 @@ int probe(const std::string& sysroot) {
   for (const auto& knob : machine.knobs) {
     const auto now = knob->read();
     const Parameter& p = knob->parameter();
-    fmt::print("  {}  {}, now {}\n    {}\n", p.name, level_range(p), now ? to_text(*now) : now.error().text(), p.help);
+    fmt::print("  {}  {}, now {}\n    {}\n", p.name, level_range(p), now ? knob_text(p.name, *now) : now.error().text(), p.help);
     for (const auto& path : knob->paths()) fmt::print("    {}\n", path);
   }
   for (const auto& absence : machine.absent_knobs) print_absent(absence.name, absence.why);

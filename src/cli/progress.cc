@@ -82,11 +82,11 @@ void Progress::ended(const Trial& trial, std::span<const Trial> history, const P
     return;
   }
   const std::string latency = problem && !problem->constraints.empty() ? problem->constraints.front().metric : std::string(kLatencyMean);
-  std::string line = fmt::format("{}  {}  {}  {} {}  {} {}", label_, trial.asked.text(), to_string(trial.state), metric_label(objective),
-                                 cell(trial, objective), metric_label(latency), cell(trial, latency));
-  if (trial.metrics().contains(objective)) line += fmt::format("  ({})", to_string(provenance_));
-  if (!trial.outcome.note.empty()) line += fmt::format("  {}", trial.outcome.note);
-  if (!best_.empty()) line += fmt::format("  {}", best_);
+  std::string line = fmt::format("{}  {}  {}", label_, trial.asked.text(), to_string(trial.state));
+  if (trial.metrics().contains(objective)) line += fmt::format("  {} {}", cell(trial, objective), to_string(provenance_));
+  if (trial.metrics().contains(latency)) line += fmt::format("  {} {}", metric_label(latency), cell(trial, latency));
+  if (!trial.outcome.note.empty()) line += fmt::format("  ({})", trial.outcome.note);
+  if (!best_.empty()) line += fmt::format("  | {}", best_);
   fmt::print(stderr, "{}\n", line);
 }
 

@@ -147,18 +147,18 @@ void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptio
   fmt::print("Device   {}\nLoad     {}\nEnergy   {}: {}\n", opened.facts.at(fact::kDeviceText), opened.facts.at(fact::kLoad),
              to_string(device.energy_provenance), device.meter_boundary);
   fmt::print("Space    {} candidates; reference {}\n\n", device.space.size(), device.reference.text());
-  std::vector<std::vector<std::string>> rows{{"knob", "levels", "writes"}};
+  std::vector<std::vector<std::string>> rows{{"knob", "levels"}};
   for (const auto& p : device.space.parameters()) {
     std::string levels;
     for (const auto& level : p.levels) levels += (levels.empty() ? "" : " ") + to_text(level);
-    std::string paths;
-    for (const auto& knob : device.knobs) {
-      if (knob->parameter().name != p.name) continue;
-      for (const auto& path : knob->paths()) paths += (paths.empty() ? "" : " ") + path;
-    }
-    rows.push_back({p.name + (p.unit.empty() ? "" : " (" + p.unit + ")"), levels, paths.empty() ? "nothing of the machine" : paths});
+    rows.push_back({p.name + (p.unit.empty() ? "" : " (" + p.unit + ")"), levels});
   }
   fmt::print("{}\n", align(rows));
+  for (const auto& knob : device.knobs) {
+    fmt::print("{} would write\n", knob->parameter().name);
+    for (const auto& path : knob->paths()) fmt::print("  {}\n", path);
+  }
+  if (!device.knobs.empty()) fmt::print("\n");
   const std::size_t trials = std::min(plan.budget, device.space.size());
   const std::size_t confirm = 2 * plan.confirm_rounds;
   if (device.energy_provenance == Provenance::kRecorded) {

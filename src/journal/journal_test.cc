@@ -87,7 +87,7 @@ TEST(SqliteJournal, IsThereAfterReopening) {
 
 TEST(SqliteJournal, RefusesWhatIsNoStudyAndLeavesItAlone) {
   EXPECT_EQ(open_sqlite_journal(fresh_path("absent"), OpenMode::kResume).error().code, Errc::kNotFound);
-  EXPECT_EQ(open_sqlite_journal("/nonexistent/folder/s.sqlite", OpenMode::kCreate).error().code, Errc::kPermission);
+  EXPECT_EQ(open_sqlite_journal("/proc/nonexistent/s.sqlite", OpenMode::kCreate).error().code, Errc::kPermission);
   EXPECT_EQ(open_sqlite_journal("/", OpenMode::kCreate).error().code, Errc::kInvalid);
   const auto text = fresh_path("text");
   std::ofstream(text) << std::string(5000, 'x');

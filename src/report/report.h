@@ -26,6 +26,8 @@ std::string render_csv(const Summary& summary);
 
 /// "mean latency <= 8.942 ms": a limit for people.
 std::string describe(const Constraint& constraint);
+/// A knob's value for people: clocks in MHz.
+std::string knob_text(const std::string& name, const Value& value);
 /// "energy per inference", "p99 latency".
 std::string metric_label(std::string_view metric);
 

@@ -14,20 +14,15 @@ namespace {
 
 std::string with_error(std::string_view metric, const Estimate& e) {
   std::string out = format_metric(metric, e.value);
-  if (e.std_error && e.value > 0.0) out += fmt::format(" +-{:.2g} %", 100.0 * *e.std_error / e.value);
+  if (e.std_error && *e.std_error > 0.0 && e.value > 0.0) out += fmt::format(" +-{:.2g} %", 100.0 * *e.std_error / e.value);
   return out;
-}
-
-std::string knob_text(const std::string& name, const Value& value) {
-  const auto* number = std::get_if<double>(&value);
-  if (number != nullptr && name.ends_with("_hz")) return fmt::format("{:.4g} MHz", *number / 1e6);
-  return to_text(value);
 }
 
 std::string change(const Metrics& best, const Metrics& reference, std::string_view metric) {
   const auto a = best.find(metric), b = reference.find(metric);
   if (a == best.end() || b == reference.end() || b->second.value == 0.0) return "";
-  return fmt::format("{:+.1f} %", 100.0 * (a->second.value / b->second.value - 1.0));
+  const double ratio = a->second.value / b->second.value;
+  return ratio < 2.0 ? fmt::format("{:+.1f} %", 100.0 * (ratio - 1.0)) : fmt::format("{:.3g} x", ratio);
 }
 
 std::string percent(double ratio) { return fmt::format("{:.1f} %", 100.0 * ratio); }
@@ -109,6 +104,12 @@ std::string duration(double seconds) {
 }
 
 }  // namespace
+
+std::string knob_text(const std::string& name, const Value& value) {
+  const auto* number = std::get_if<double>(&value);
+  if (number != nullptr && name.ends_with("_hz")) return fmt::format("{:.4g} MHz", *number / 1e6);
+  return to_text(value);
+}
 
 std::string metric_label(std::string_view metric) {
   if (metric == kEnergy) return "energy per inference";

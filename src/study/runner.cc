@@ -67,7 +67,8 @@ class Run {
       const Advice advice{Advice::Kind::kReference, device_.reference, "the setting everything is compared with", {}};
       TRY(const Trial trial, one(advice, explored(history_) + 1, plan_.budget));
       if (stop_.stop_requested() && trial.state != TrialState::kCompleted) return false;
-      const bool hopeless = trial.state == TrialState::kRefused || trial.state == TrialState::kFailed || attempt + 1 == kReferenceAttempts;
+      const bool hopeless = trial.state == TrialState::kRefused || trial.state == TrialState::kFailed ||
+                            trial.state == TrialState::kAborted || attempt + 1 == kReferenceAttempts;
       if (trial.state != TrialState::kCompleted && hopeless) {
         return fail(Errc::kIo,
                     fmt::format("the reference setting ({}) could not be measured: {}", device_.reference.text(), trial.outcome.note),
@@ -208,6 +209,13 @@ class Run {
       outcome.state = TrialState::kAborted;
       outcome.metrics = measure_latency(*work);
       outcome.note = "stopped early: it clearly breaks the SLO";
+      return outcome;
+    }
+    if (work->saturated) {
+      outcome.state = TrialState::kAborted;
+      outcome.metrics = measure_latency(*work);
+      const double rate = static_cast<double>(work->inferences) / std::max((work->ended - work->began).count(), 1e-9);
+      outcome.note = fmt::format("requests came faster than they were answered ({:.4g} /s): latency grows without bound", rate);
       return outcome;
     }
     if (!reading) return ended(TrialState::kVoid, reading.error().text());

@@ -1,0 +1,27 @@
+#pragma once
+// Runs the real binary as a user would.
+
+#include <string>
+#include <vector>
+
+namespace polythrottle::e2e {
+
+struct Ran {
+  int exit_code = -1;  ///< 128 + signal if it was killed
+  std::string out, err;
+};
+
+/// build/<preset>/bin/polythrottle with these arguments; waits for its end. HOME and the state folder are a scratch folder.
+Ran run(const std::vector<std::string>& arguments);
+/// Starts it and kills it with SIGKILL after so many milliseconds, unless it has ended by then; true if it was killed.
+bool run_and_kill(const std::vector<std::string>& arguments, int milliseconds);
+
+/// A path in this test program's scratch folder; whatever stood there (with -wal and -shm) is gone.
+std::string scratch(const std::string& name);
+void write(const std::string& path, const std::string& text);
+std::string read(const std::string& path);
+
+/// A made-up table, 4 GPU clocks x 3 batches: energy has its least at 900 MHz, batch 4 under an SLO of 2x.
+std::string small_table();
+
+}  // namespace polythrottle::e2e
