@@ -83,7 +83,8 @@ TEST(BadInput, StudyFilesThatCannotBeUsed) {
   EXPECT_EQ(read(text), std::string(4096, 'x'));
   expect_complaint(run({"show", text}), 1, "no study file");
   expect_complaint(run({"show", scratch("absent.sqlite")}), 1, "no such file");
-  expect_complaint(run(tune({"--device", device(), "--slo", "2x", "--study", "/proc/nonexistent/x.sqlite"})), 1, "/proc/nonexistent/x.sqlite");
+  expect_complaint(run(tune({"--device", device(), "--slo", "2x", "--study", "/proc/nonexistent/x.sqlite"})), 1,
+                   "/proc/nonexistent/x.sqlite");
   expect_complaint(run(tune({"--device", device(), "--slo", "2x", "--json", "/proc/nonexistent/x.json"})), 1, "/proc/nonexistent/x.json");
   const std::string study = scratch("exists.sqlite");
   ASSERT_EQ(run(tune({"--device", device(), "--slo", "2x", "--budget", "2", "--study", study})).exit_code, 0);

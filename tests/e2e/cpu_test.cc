@@ -1,0 +1,88 @@
+// A real ONNX model on this machine's CPU, the machine's settings borrowed and given back. Holds the machine's lease: not in parallel.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "e2e/program.h"
+#include "knob/lease.h"
+
+namespace polythrottle::e2e {
+namespace {
+
+using nlohmann::json;
+
+class Cpu : public testing::Test {
+ protected:
+  void SetUp() override {
+    probe_ = run({"probe"}).out;
+    if (probe_.find("onnx  ONNX Runtime") == std::string::npos)
+      GTEST_SKIP() << "ONNX Runtime is not installed here: scripts/fetch-onnxruntime";
+    if (!std::filesystem::exists(model_)) GTEST_SKIP() << "protoc or onnx.proto is not installed: no test models";
+  }
+  std::vector<std::string> tune(std::vector<std::string> more) const {
+    std::vector<std::string> all{"tune",       "--device", "cpu",  "--model",        model_, "--slo",
+                                 "mean=200ms", "--window", "0.05", "--window-limit", "2",    "--quiet"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+  const std::string model_ = POLYTHROTTLE_BINARY_DIR "/tests/models/mlp.onnx";
+  std::string probe_;
+};
+
+TEST_F(Cpu, EveryOptimizerRunsToTheEndAndIsConfirmed) {
+  for (const char* optimizer : {"grid", "random", "eic"}) {
+    const auto ran = run(tune({"--optimizer", optimizer, "--knob", "batch=1,4", "--knob", "cpu_quota_ratio=off", "--budget", "6",
+                               "--confirm", "1", "--study", scratch(std::string(optimizer) + ".sqlite"), "--json", "-"}));
+    ASSERT_EQ(ran.exit_code, 0) << optimizer << ": " << ran.err;
+    const json result = json::parse(ran.out);
+    EXPECT_GT(result["best"]["metrics"]["energy_joules_per_inference"].get<double>(), 0.0);
+    EXPECT_GE(result["stop"]["trials"].get<int>(), 2);
+    const std::string provenance = result["saving"]["provenance"];
+    EXPECT_TRUE(provenance == "estimated" || provenance == "measured");
+    if (result["best"]["config"] != result["reference"]["config"]) EXPECT_EQ(result["confirmed_rounds"], 1);
+    EXPECT_FALSE(result["saving"]["low"].is_null());
+  }
+}
+
+TEST_F(Cpu, AnEstimateIsCalledOneWhereverAJouleStands) {
+  const auto ran =
+      run(tune({"--meter", "estimate", "--knob", "cpu_quota_ratio=off", "--budget", "3", "--study", scratch("estimate.sqlite")}));
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  std::istringstream lines(ran.out);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("energy per inference") || line.starts_with("power") || line.find("less energy") != std::string::npos ||
+        line.starts_with("Search:")) {
+      EXPECT_NE(line.find("stimated"), std::string::npos) << line;
+    }
+  }
+}
+
+TEST_F(Cpu, OpenLoopCountsIdleEnergy) {
+  const auto ran = run(tune({"--rate", "200", "--knob", "cpu_quota_ratio=off", "--budget", "2", "--window", "0.3", "--study",
+                             scratch("open.sqlite"), "--json", "-"}));
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  const json result = json::parse(ran.out);
+  EXPECT_NE(result["load"].get<std::string>().find("open loop"), std::string::npos);
+  EXPECT_NEAR(result["reference"]["metrics"]["throughput_per_second"].get<double>(), 200.0, 80.0);
+}
+
+TEST_F(Cpu, AKilledRunIsUndone) {
+  if (probe_.find("cpu_quota_ratio  4 levels") == std::string::npos) GTEST_SKIP() << "no CPU quota can be set here: nothing to give back";
+  int left = 0;
+  for (int i = 0; i < 6; ++i) {
+    run_and_kill(tune({"--budget", "20", "--optimizer", "random", "--study", scratch("killed.sqlite")}), 150 + 120 * i);
+    left += std::filesystem::exists(default_record_path()) ? 1 : 0;
+    const auto restored = run({"restore"});
+    EXPECT_EQ(restored.exit_code, 0) << restored.err;
+    EXPECT_FALSE(std::filesystem::exists(default_record_path()));
+    const auto again = run(tune({"--budget", "1", "--study", scratch("after.sqlite")}));
+    EXPECT_EQ(again.exit_code, 0) << again.err;
+  }
+  std::printf("6 runs killed, %d left a record, all undone by 'polythrottle restore'\n", left);
+  EXPECT_GT(left, 0);
+}
+
+}  // namespace
+}  // namespace polythrottle::e2e
