@@ -68,20 +68,38 @@ std::vector<Trial> teaching(std::span<const Trial> history) {
 
 namespace {
 
-/// Mean over repeats of one metric.
+/// Mean over repeats of one metric, by the random-effects model (DerSimonian & Laird 1986): where repeats scatter by more than their own
+/// errors say, that scatter joins every weight, so that one window that looked precise does not outvote the others.
 Estimate pool(std::span<const Estimate> estimates) {
   const auto n = static_cast<double>(estimates.size());
   if (estimates.size() == 1) return estimates.front();
-  const bool weighted =
-      std::all_of(estimates.begin(), estimates.end(), [](const Estimate& e) { return e.std_error && *e.std_error > 0.0; });
+  const bool stated = std::all_of(estimates.begin(), estimates.end(), [](const Estimate& e) { return e.std_error && *e.std_error > 0.0; });
+  const auto weighted_mean = [&](double between, double& weights, double& squares) {
+    double sum = 0.0;
+    weights = squares = 0.0;
+    for (const auto& e : estimates) {
+      const double w = stated ? 1.0 / (*e.std_error * *e.std_error + between) : 1.0;
+      sum += w * e.value;
+      weights += w;
+      squares += w * w;
+    }
+    return sum / weights;
+  };
+  double weights = 0.0, squares = 0.0;
+  double value = weighted_mean(0.0, weights, squares);
+  if (stated) {
+    double q = 0.0;
+    for (const auto& e : estimates) q += (e.value - value) * (e.value - value) / (*e.std_error * *e.std_error);
+    const double between = std::max(0.0, (q - (n - 1.0)) / (weights - squares / weights));
+    value = weighted_mean(between, weights, squares);
+  }
   Estimate out;
-  double weights = 0.0;
+  out.value = value;
   bool counted = true;
   std::size_t samples = 0;
+  double scatter = 0.0;
   for (const auto& e : estimates) {
-    const double w = weighted ? 1.0 / (*e.std_error * *e.std_error) : 1.0;
-    out.value += w * e.value;
-    weights += w;
+    scatter += (e.value - value) * (e.value - value);
     counted = counted && e.samples.has_value();
     samples += e.samples.value_or(0);
     for (const auto& s : e.shared) {
@@ -90,13 +108,10 @@ Estimate pool(std::span<const Estimate> estimates) {
       it->relative += s.relative / n;
     }
   }
-  out.value /= weights;
   if (counted) out.samples = samples;
-  // What repeats scatter by is an error too: the larger of the stated and the seen one, so that drift between repeats is not hidden.
-  double scatter = 0.0;
-  for (const auto& e : estimates) scatter += (e.value - out.value) * (e.value - out.value);
+  // What repeats scatter by is an error too: the larger of the stated and the seen one.
   const double seen = std::sqrt(scatter / (n - 1.0) / n);
-  out.std_error = weighted ? std::max(std::sqrt(1.0 / weights), seen) : seen;
+  out.std_error = stated ? std::max(std::sqrt(1.0 / weights), seen) : seen;
   return out;
 }
 

@@ -61,8 +61,8 @@ struct Trial {
 /// (definitions.md). Order kept.
 std::vector<Trial> teaching(std::span<const Trial> history);
 
-/// Estimates of all completed trials at `config`, pooled: values averaged (weighted by 1/std_error^2 where every one has an error, else
-/// equally), errors combined, shared errors averaged. Empty if there is none.
+/// Estimates of all completed trials at `config`, pooled: means by the random-effects model where every trial states an error, else plain
+/// ones; errors combined and never smaller than the repeats scatter; shared errors averaged. Empty if there is none.
 Metrics pooled(std::span<const Trial> history, const Config& config);
 
 }  // namespace polythrottle

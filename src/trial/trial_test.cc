@@ -101,6 +101,12 @@ TEST(Teaching, LeavesOutVoidAndRunningAndTakesTwiceLostAsFailed) {
   EXPECT_EQ(taught[1].asked, (Config{{"batch", 4.0}}));
 }
 
+TEST(Pooled, OneWindowThatLooksPreciseDoesNotOutvoteTheOthers) {
+  const std::vector<Trial> history{trial(TrialState::kCompleted, 1, 3.0, 0.01), trial(TrialState::kCompleted, 1, 4.0, 0.1),
+                                   trial(TrialState::kCompleted, 1, 4.1, 0.1), trial(TrialState::kCompleted, 1, 4.0, 0.1)};
+  EXPECT_NEAR(pooled(history, history[0].asked).at(std::string(kEnergy)).value, 3.77, 0.05);
+}
+
 TEST(Pooled, WeighsByErrorAndNeverHidesTheScatter) {
   const std::vector<Trial> quiet{trial(TrialState::kCompleted, 1, 1.0, 0.1), trial(TrialState::kCompleted, 1, 1.0, 0.1)};
   EXPECT_NEAR(*pooled(quiet, quiet[0].asked).at(std::string(kEnergy)).std_error, 0.1 / std::sqrt(2.0), 1e-12);

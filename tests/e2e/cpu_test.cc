@@ -41,7 +41,9 @@ TEST_F(Cpu, EveryOptimizerRunsToTheEndAndIsConfirmed) {
     EXPECT_GE(result["stop"]["trials"].get<int>(), 2);
     const std::string provenance = result["saving"]["provenance"];
     EXPECT_TRUE(provenance == "estimated" || provenance == "measured");
-    if (result["best"]["config"] != result["reference"]["config"]) EXPECT_EQ(result["confirmed_rounds"], 1);
+    if (result["best"]["config"] != result["reference"]["config"]) {
+      EXPECT_EQ(result["confirmed_rounds"], 1);
+    }
     EXPECT_FALSE(result["saving"]["low"].is_null());
   }
 }
