@@ -109,6 +109,28 @@ TEST_P(KnobConformance, RefusesOutOfRangeWithoutWriting) {
   EXPECT_TRUE(files_->touched.empty());
 }
 
+TEST_P(KnobConformance, AGroupIsOneObjectThatTakesWhatItAllows) {
+  for (const auto& knob : knobs_) {
+    const KnobGroup* group = knob->group();
+    if (group == nullptr) continue;
+    Config lowest;
+    std::size_t members = 0;
+    for (const auto& other : knobs_) {
+      if (other->group() != group) continue;
+      ++members;
+      lowest.set(other->parameter().name, other->parameter().levels.front());
+    }
+    EXPECT_GE(members, 2u);
+    EXPECT_TRUE(group->allows(lowest));
+    EXPECT_TRUE(group->allows({}));
+  }
+}
+
+TEST_P(KnobConformance, TheActualValueIsReadWithoutWriting) {
+  for (const auto& knob : knobs_) EXPECT_TRUE(knob->actual()) << knob->parameter().name;
+  EXPECT_TRUE(files_->touched.empty());
+}
+
 TEST_P(KnobConformance, RestoresExactly) {
   const ScratchFolder own;
   std::vector<Knob*> knobs;
@@ -137,7 +159,8 @@ TEST_P(KnobConformance, RestoresExactly) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Machines, KnobConformance,
-                         ::testing::Values("x86-intel_pstate-rapl", "arm64-cpufreq-table", "cgroup-v1", "cgroup-v2"),
+                         ::testing::Values("x86-intel_pstate-rapl", "arm64-cpufreq-table", "jetson-tx2-jp46", "jetson-agx-orin-jp5",
+                                           "cgroup-v1", "cgroup-v2"),
                          [](const auto& machine) {
                            std::string name = machine.param;
                            std::replace_if(

@@ -144,6 +144,11 @@ Result<Policy> probe(const Files& files, const std::string& folder) {
   return policy;
 }
 
+bool has_files(const Files& files, const std::string& folder) {
+  const auto names = files.list(folder);
+  return names && !names->empty();
+}
+
 /// A level is a limit that at least one policy can hold exactly and that is not below what any of them can go down to, so that the
 /// largest limit read back is the level.
 std::vector<Value> levels_of(const std::vector<Policy>& policies) {
@@ -194,8 +199,8 @@ KnobDiscovery discover(Host& host) {
     auto policy = probe(host.files, folder);
     if (policy) {
       policies.push_back(std::move(*policy));
-    } else if (policy.error().code == Errc::kBusy) {
-      resting = policy.error();  // all its CPUs are offline; there is nothing to limit
+    } else if (policy.error().code == Errc::kBusy || (policy.error().code == Errc::kNotFound && !has_files(host.files, folder))) {
+      resting = policy.error();  // all its CPUs are offline (older kernels then take the files away); there is nothing to limit
     } else {
       if (policy.error().code == Errc::kPermission && policy.error().hint.empty()) policy.error().hint = "run as root to set CPU clocks";
       return absent(policy.error());

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <tuple>
 
 #include "host/fake.h"
 #include "knob/knob.h"
@@ -172,6 +173,30 @@ TEST(Cpufreq, ReadsTheFixtureOfABoardWithTables) {
   EXPECT_EQ(found.knobs[0]->parameter().levels.size(), 7u);
   EXPECT_EQ(*found.knobs[0]->write(1.608e9), Value(1.608e9));
   EXPECT_EQ(*read_integer(*files, kFolder + "policy0/scaling_max_freq"), 1416000);
+}
+
+TEST(Cpufreq, AClusterWithoutCpusOfAnOlderKernelHasNoFiles) {
+  Found m;
+  add_policy(m.files, 0, "1000000 2000000", "1000000", "2000000");
+  m.files.folders.insert(kFolder + "policy1");
+  EXPECT_THAT(m.probe().paths(), ElementsAre(kFolder + "policy0/scaling_max_freq"));
+}
+
+TEST(Cpufreq, MovesTheClustersOfAJetsonTogether) {
+  for (const auto& [machine, levels, policies] : {std::tuple("jetson-tx2-jp46", 12u, 2u), std::tuple("jetson-agx-orin-jp5", 29u, 3u)}) {
+    const ScratchFolder scratch(std::filesystem::path(POLYTHROTTLE_SOURCE_DIR) / "tests/fixtures" / machine);
+    const auto files = real_files(scratch.path().string());
+    FakeClock clock;
+    Host host{*files, clock};
+    const auto found = knob_driver::cpufreq.discover(host);
+    ASSERT_EQ(found.knobs.size(), 1u) << machine;
+    Knob& knob = *found.knobs[0];
+    EXPECT_EQ(knob.parameter().levels.size(), levels);
+    EXPECT_EQ(knob.paths().size(), policies);
+    EXPECT_EQ(*knob.write(knob.parameter().levels[3]), knob.parameter().levels[3]);
+    for (const auto& path : knob.paths())
+      EXPECT_EQ(static_cast<double>(*read_integer(*files, path)) * 1e3, std::get<double>(knob.parameter().levels[3]));
+  }
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "host/host.h"
+#include "space/config.h"
 #include "space/parameter.h"
 
 namespace polythrottle {
@@ -17,7 +18,20 @@ namespace polythrottle {
 /// A node of the machine as it was found. `text` nullopt: it is a folder that was not there and that a write may make.
 struct FoundNode {
   std::string path;
-  std::optional<std::string> text;  ///< as read
+  std::optional<std::string> text;  ///< as read; or, ahead of the node's own entry, a step that makes the writes behind it legal
+};
+
+/// Settings that the kernel checks against each other, such as the floor and the ceiling of one clock: written as a whole, in an order in
+/// which every step is legal. Used by one thread.
+class KnobGroup {
+ public:
+  virtual ~KnobGroup() = default;
+  /// May these values stand together? Names that are no member and members that are missing do not count.
+  virtual bool allows(const Config& config) const = 0;
+  /// Sets the members named in `wanted` (other names are ignored), each value as for Knob::write. A member that is not named keeps what it
+  /// was last set to, or else was found with, as far as the new values leave room for it.
+  /// Errors: kOutOfRange as for Knob::write, also where the values do not go together; then nothing is written.
+  virtual Status write(const Config& wanted) = 0;
 };
 
 /// Used by one thread.
@@ -34,9 +48,15 @@ class Knob {
   /// Every path a write may touch, for --dry-run.
   virtual std::vector<std::string> paths() const = 0;
   /// What the nodes of this setting hold now, for the lease record: writing each text back, in this order, restores the setting exactly
-  /// (also where one Value stands for several nodes, and from another process), and a folder that was not there is removed. Empty where
-  /// the setting is no file: it is restored by `write` of the value found. Errors: those of `read`.
+  /// (also where one Value stands for several nodes, and from another process), and a folder that was not there is removed. A node may
+  /// come twice, first with a text on the way. Empty where the setting is no file: it is restored by `write` of the value found.
+  /// Errors: those of `read`.
   virtual Result<std::vector<FoundNode>> found_nodes() { return std::vector<FoundNode>(); }
+  /// The group this knob is written with, the same object for all members and alive as long as one of them; null: it stands alone.
+  virtual KnobGroup* group() const { return nullptr; }
+  /// What the hardware runs at in this moment, where that is read apart from the setting (the clock under a limit). nullopt: there is no
+  /// such reading, or the unit sleeps and has no clock. Errors: those of `read`.
+  virtual Result<std::optional<Value>> actual() { return std::optional<Value>(); }
 };
 
 /// Something looked for and not usable: said to the user with the reason and what would help.
@@ -55,6 +75,7 @@ struct KnobDriver {
   std::string_view name;
   std::string_view summary;
   KnobDiscovery (*discover)(Host& host);
+  bool by_request = false;  ///< not part of a space unless it is asked for by name
 };
 std::span<const KnobDriver* const> knob_drivers();
 

@@ -289,8 +289,13 @@ bool has_text(const Entry& entry) {
   return std::any_of(entry.nodes.begin(), entry.nodes.end(), [](const auto& node) { return node.text.has_value(); });
 }
 
+/// Some nodes are answered by firmware that follows within the second: the memory clock of a Jetson.
+constexpr Seconds kPatience{1.0};
+constexpr Seconds kLookAgain{0.01};
+
 /// Writes one node and reads it again.
-Status put_back_node(Files& files, const FoundNode& node) {
+Status put_back_node(Host& host, const FoundNode& node) {
+  Files& files = host.files;
   if (!node.text) {
     const auto removed = files.remove_folder(node.path);
     if (removed || removed.error().code == Errc::kNotFound) return {};
@@ -299,7 +304,12 @@ Status put_back_node(Files& files, const FoundNode& node) {
     return tl::unexpected<Error>(std::move(error));
   }
   TRY_STATUS(files.write(node.path, trimmed(*node.text)));
-  TRY(const std::string now, files.read(node.path));
+  TRY(std::string now, files.read(node.path));
+  const auto until = host.clock.now() + kPatience;
+  while (trimmed(now) != trimmed(*node.text) && host.clock.now() < until) {
+    host.clock.sleep_until(host.clock.now() + kLookAgain);
+    TRY(now, files.read(node.path));
+  }
   if (trimmed(now) != trimmed(*node.text)) {
     return fail(Errc::kIo, "write " + node.path + ": " + trimmed(*node.text) + " was accepted, but it reads " + trimmed(now),
                 "another program or the firmware may be holding it; set it by hand or reboot");
@@ -308,10 +318,10 @@ Status put_back_node(Files& files, const FoundNode& node) {
 }
 
 /// Every node, also after a refusal; the first refusal.
-Status put_back_nodes(Files& files, const std::vector<FoundNode>& nodes) {
+Status put_back_nodes(Host& host, const std::vector<FoundNode>& nodes) {
   Status first;
   for (const auto& node : nodes) {
-    if (auto status = put_back_node(files, node); !status && first) first = std::move(status);
+    if (auto status = put_back_node(host, node); !status && first) first = std::move(status);
   }
   return first;
 }
@@ -320,6 +330,21 @@ Status put_back_value(Knob& knob, const Value& found) {
   TRY(const Value now, knob.write(found));
   if (now != found) return fail(Errc::kIo, "set " + knob.parameter().name + " back to " + to_text(found) + ": it reads " + to_text(now));
   return {};
+}
+
+/// Puts back those with `written` set, in this order, and then once more those that failed: another setting may have been in the way of
+/// theirs.
+template <class PutBack>
+void put_back_all(std::vector<Restored>& report, const PutBack& put_back) {
+  for (int round = 0; round < 2; ++round) {
+    for (std::size_t i = 0; i < report.size(); ++i) {
+      if (report[i].written && (round == 0 || !report[i].status)) report[i].status = put_back(i);
+    }
+  }
+}
+
+bool all_back(const std::vector<Restored>& report) {
+  return std::all_of(report.begin(), report.end(), [](const auto& restored) { return restored.status.has_value(); });
 }
 
 /// What the setting is now, for the report.
@@ -353,21 +378,25 @@ class RealLease : public Lease {
 
   Result<Config> apply(const Config& config) override {
     if (done_) return fail(Errc::kInvalid, "change the machine: it was already given back");
+    std::vector<const KnobGroup*> written;
     for (std::size_t i = 0; i < knobs_.size(); ++i) {
-      const auto wanted = config.get(knobs_[i]->parameter().name);
-      if (!wanted) continue;
-      Entry& entry = record_.knobs[i];
-      TRY(const Value present, knobs_[i]->read());
-      // The same value found is not enough: a ganged knob whose parts differ also reads as one value.
-      if (entry.asked == wanted && present == *wanted) continue;
-      if (entry.asked != wanted) {
-        const auto before = std::exchange(entry.asked, wanted);
-        if (auto written = write_own(path_, record_text(record_)); !written) {
-          entry.asked = before;
-          return tl::unexpected<Error>(written.error());
+      KnobGroup* const group = knobs_[i]->group();
+      if (group == nullptr) {
+        TRY(const auto changes, changes_of(config, {i}));
+        if (changes.empty()) continue;
+        TRY_STATUS(note(changes));
+        TRY_STATUS(knobs_[i]->write(changes.entries().front().second));
+      } else if (std::find(written.begin(), written.end(), group) == written.end()) {
+        written.push_back(group);
+        std::vector<std::size_t> members;
+        for (std::size_t k = i; k < knobs_.size(); ++k) {
+          if (knobs_[k]->group() == group) members.push_back(k);
         }
+        TRY(const auto changes, changes_of(config, members));
+        if (changes.empty()) continue;
+        TRY_STATUS(note(changes));
+        TRY_STATUS(group->write(changes));
       }
-      TRY_STATUS(knobs_[i]->write(*wanted));
     }
     Config got;
     for (auto* knob : knobs_) {
@@ -380,21 +409,18 @@ class RealLease : public Lease {
   std::vector<Restored> restore() override {
     if (done_) return report_;
     std::vector<Restored> report;
-    bool all_back = true;
-    for (std::size_t i = knobs_.size(); i-- > 0;) {
-      const Entry& entry = record_.knobs[i];
-      Restored restored{
-          .knob = entry.name, .found = entry.found, .now = {}, .moved = entry.asked.has_value(), .written = false, .status = {}};
-      if (restored.moved) {
-        restored.written = true;
-        restored.status = has_text(entry) ? put_back_nodes(host_.files, entry.nodes) : put_back_value(*knobs_[i], entry.found);
-        all_back = all_back && restored.status.has_value();
-      }
-      restored.now = look(host_.files, knobs_[i], entry);
-      report.push_back(std::move(restored));
+    for (auto entry = record_.knobs.rbegin(); entry != record_.knobs.rend(); ++entry) {
+      const bool moved = entry->asked.has_value();
+      report.push_back({.knob = entry->name, .found = entry->found, .now = {}, .moved = moved, .written = moved, .status = {}});
     }
+    const auto place = [&](std::size_t i) { return knobs_.size() - 1 - i; };
+    put_back_all(report, [&](std::size_t i) {
+      const Entry& entry = record_.knobs[place(i)];
+      return has_text(entry) ? put_back_nodes(host_, entry.nodes) : put_back_value(*knobs_[place(i)], entry.found);
+    });
+    for (std::size_t i = 0; i < report.size(); ++i) report[i].now = look(host_.files, knobs_[place(i)], record_.knobs[place(i)]);
     report_ = report;
-    if (!all_back) return report;
+    if (!all_back(report)) return report;
     // If the record cannot be removed, a later run finds it and writes the same values once more: no harm.
     if (!knobs_.empty()) (void)remove_own(path_);
     lock_.reset();
@@ -403,6 +429,36 @@ class RealLease : public Lease {
   }
 
  private:
+  /// What of `config` has to be written to these knobs.
+  Result<Config> changes_of(const Config& config, const std::vector<std::size_t>& places) const {
+    Config changes;
+    for (const std::size_t i : places) {
+      const std::string& name = knobs_[i]->parameter().name;
+      const auto wanted = config.get(name);
+      if (!wanted) continue;
+      TRY(const Value present, knobs_[i]->read());
+      // The same value found is not enough: a ganged knob whose parts differ also reads as one value.
+      if (record_.knobs[i].asked != wanted || present != *wanted) changes.set(name, *wanted);
+    }
+    return changes;
+  }
+
+  /// Says in the record that these are about to be moved.
+  Status note(const Config& changes) {
+    Record renewed = record_;
+    bool news = false;
+    for (auto& entry : renewed.knobs) {
+      const auto wanted = changes.get(entry.name);
+      if (!wanted || entry.asked == wanted) continue;
+      entry.asked = wanted;
+      news = true;
+    }
+    if (!news) return {};
+    TRY_STATUS(write_own(path_, record_text(renewed)));
+    record_ = std::move(renewed);
+    return {};
+  }
+
   Host& host_;
   std::vector<Knob*> knobs_;
   Config found_;
@@ -469,29 +525,28 @@ Result<std::vector<Restored>> recover(Host& host, std::span<Knob* const> knobs, 
                 "wait for it to end, or stop it: it gives the machine back");
   }
   std::vector<Restored> report;
-  bool all_back = true;
+  std::vector<Knob*> present;  // as in the report; null where this machine has no such knob now
   for (auto entry = record->knobs.rbegin(); entry != record->knobs.rend(); ++entry) {
     const auto at = std::find_if(knobs.begin(), knobs.end(), [&](const Knob* knob) { return knob->parameter().name == entry->name; });
-    Knob* knob = at == knobs.end() ? nullptr : *at;
+    present.push_back(at == knobs.end() ? nullptr : *at);
     Restored restored{
         .knob = entry->name, .found = entry->found, .now = {}, .moved = entry->asked.has_value(), .written = false, .status = {}};
     if (same_boot && restored.moved) {
-      restored.written = true;
-      if (!entry->nodes.empty()) {
-        restored.status = put_back_nodes(host.files, entry->nodes);
-      } else if (knob != nullptr) {
-        restored.status = put_back_value(*knob, entry->found);
-      } else {
-        restored.written = false;
+      restored.written = !entry->nodes.empty() || present.back() != nullptr;
+      if (!restored.written) {
         restored.status =
             fail(Errc::kNotFound, "set " + entry->name + " back to " + to_text(entry->found) + ": this machine has no such knob now");
       }
-      all_back = all_back && restored.status.has_value();
     }
-    restored.now = look(host.files, knob, *entry);
     report.push_back(std::move(restored));
   }
-  if (all_back) TRY_STATUS(remove_own(record_path));
+  const auto entry_of = [&](std::size_t i) -> const Entry& { return record->knobs[record->knobs.size() - 1 - i]; };
+  put_back_all(report, [&](std::size_t i) {
+    const Entry& entry = entry_of(i);
+    return entry.nodes.empty() ? put_back_value(*present[i], entry.found) : put_back_nodes(host, entry.nodes);
+  });
+  for (std::size_t i = 0; i < report.size(); ++i) report[i].now = look(host.files, present[i], entry_of(i));
+  if (all_back(report)) TRY_STATUS(remove_own(record_path));
   return report;
 }
 

@@ -42,14 +42,15 @@ class Lease {
 
   /// What the knobs held when the lease was taken.
   virtual const Config& found() const = 0;
-  /// Writes the entries of `config` that are knobs of this lease (others are ignored), in the order the knobs were given, and reads every
-  /// knob of the lease back. A knob that was asked for the same value before and still reports it is left alone. Answers what the machine
-  /// then reports, which is not what was asked for where a node lies, rounds or is held down by somebody else: the caller compares.
-  /// Errors: kOutOfRange, kPermission, kInvalid ... of the first refusal; what was already written stays until the next apply or restore.
-  /// kInvalid after `restore`.
+  /// Writes the entries of `config` that are knobs of this lease (others are ignored), in the order the knobs were given, members of a
+  /// group together where the first of them stands, and reads every knob of the lease back. A knob that was asked for the same value before
+  /// and still reports it is left alone. Answers what the machine then reports, which is not what was asked for where a node lies, rounds
+  /// or is held down by somebody else: the caller compares. Errors: kOutOfRange, kPermission, kInvalid ... of the first refusal; what was
+  /// already written stays until the next apply or restore. kInvalid after `restore`.
   virtual Result<Config> apply(const Config& config) = 0;
-  /// Writes back what was found, in reverse order, only where we moved it, going on past a refusal; verified by reading. Removes the
-  /// record if every knob is back, and lets go of the lock. Calling it again retries what was refused.
+  /// Writes back what was found, in reverse order, only where we moved it, going on past a refusal; what was refused is tried once more
+  /// when the rest is back, for it may have been in the way. Verified by reading, with patience for firmware that takes a moment. Removes
+  /// the record if every knob is back, and lets go of the lock. Calling it again retries what was refused.
   virtual std::vector<Restored> restore() = 0;
 
  protected:
@@ -60,11 +61,10 @@ class Lease {
 std::string default_record_path();
 
 /// Brings back what a killed run left: reads the record, and if its owner is dead and the boot is the same, writes the found values of
-/// the knobs that were moved, in reverse order. The nodes are written from the record; `knobs` (those discovered now, found by name) serve
-/// to read values, and to write those that are no files. The record is removed if every knob is back.
-/// Empty if there is no record. A record of another boot is not written back: its knobs are reported and the record is removed.
-/// A corrupt record is renamed aside (never deleted) and reported as kCorrupt. kBusy if its owner is alive. kPermission, kIo for the
-/// record.
+/// the knobs that were moved, as Lease::restore does. The nodes are written from the record; `knobs` (those discovered now, found by name)
+/// serve to read values, and to write those that are no files. The record is removed if every knob is back. Empty if there is no record. A
+/// record of another boot is not written back: its knobs are reported and the record is removed. A corrupt record is renamed aside (never
+/// deleted) and reported as kCorrupt. kBusy if its owner is alive. kPermission, kIo for the record.
 Result<std::vector<Restored>> recover(Host& host, std::span<Knob* const> knobs, const std::string& record_path);
 
 }  // namespace polythrottle

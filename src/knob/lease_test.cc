@@ -230,6 +230,15 @@ TEST_F(LeaseTest, ANodeThatLiesIsReported) {
   EXPECT_FALSE(std::filesystem::exists(record));
 }
 
+TEST_F(LeaseTest, HasPatienceWithFirmwareThatFollowsLater) {
+  auto lease = take({&a});
+  ASSERT_TRUE(lease->apply({{"a", 1.0}}));
+  files.lie.insert("/sys/a");
+  const auto later = clock.every(Seconds(0.3), [this] { files.nodes["/sys/a"] = "3\n"; });
+  EXPECT_TRUE(lease->restore()[0].status);
+  EXPECT_LT(clock.now().time_since_epoch().count(), 0.4);
+}
+
 TEST_F(LeaseTest, OnlyOneAtATime) {
   const auto lease = take({&a});
   const auto second = Lease::take(host, {&b}, record);

@@ -8,6 +8,7 @@ namespace polythrottle {
 namespace {
 
 constexpr const char* kZones = "/sys/class/thermal";
+constexpr const char* kHwmon = "/sys/class/hwmon";
 constexpr const char* kStatus = "/proc/self/status";
 /// A zone without a sensor behind it answers -274000 or the like, one that is broken sometimes 0x7fffffff.
 constexpr double kColdest = -40.0;
@@ -24,6 +25,8 @@ class Temperature : public Gauge {
     std::optional<double> hottest;
     for (const auto& name : names) {
       if (!name.starts_with("thermal_zone")) continue;
+      // The power chip of a Jetson TX2 says 100 degrees, always.
+      if (read_trimmed(files_, std::string(kZones) + "/" + name + "/type").value_or("").starts_with("PMIC")) continue;
       const auto millidegrees = read_integer(files_, std::string(kZones) + "/" + name + "/temp");
       if (!millidegrees) continue;
       const double celsius = static_cast<double>(*millidegrees) * 1e-3;
@@ -63,6 +66,37 @@ class ResidentMemory : public Gauge {
   std::string name_ = "memory_bytes";
 };
 
+/// Jetson Orin: oc1 to oc3_event_cnt of the soctherm_oc device count under-voltage, average and instantaneous over-current since boot.
+class ThrottleEvents : public Gauge {
+ public:
+  explicit ThrottleEvents(const Files& files) : files_(files) {
+    for (const auto& name : files.list(kHwmon).value_or(std::vector<std::string>())) {
+      const std::string folder = std::string(kHwmon) + "/" + name;
+      if (read_trimmed(files, folder + "/name").value_or("") != "soctherm_oc") continue;
+      for (const auto& file : files.list(folder).value_or(std::vector<std::string>())) {
+        if (file.starts_with("oc") && file.ends_with("_event_cnt")) paths_.push_back(folder + "/" + file);
+      }
+    }
+  }
+  const std::string& name() const override { return name_; }
+  bool counts() const override { return true; }
+
+  Result<double> read() override {
+    if (paths_.empty()) return fail(Errc::kNotFound, std::string("look for over-current counters in ") + kHwmon + ": none");
+    double events = 0.0;
+    for (const auto& path : paths_) {
+      TRY(const long long count, read_integer(files_, path));
+      events += static_cast<double>(count);
+    }
+    return events;
+  }
+
+ private:
+  const Files& files_;
+  std::vector<std::string> paths_;
+  std::string name_ = "throttle_events";
+};
+
 }  // namespace
 
 std::vector<std::unique_ptr<Gauge>> discover_gauges(Host& host) {
@@ -72,6 +106,7 @@ std::vector<std::unique_ptr<Gauge>> discover_gauges(Host& host) {
   };
   keep(std::make_unique<Temperature>(host.files));
   keep(std::make_unique<ResidentMemory>(host.files));
+  keep(std::make_unique<ThrottleEvents>(host.files));
   return gauges;
 }
 

@@ -36,5 +36,19 @@ TEST(Gauges, AreLeftOutWhereNothingIsToRead) {
   EXPECT_TRUE(discover_gauges(host).empty());
 }
 
+TEST(ThrottleEvents, AddUpTheOverCurrentCountersSinceBoot) {
+  const auto files = real_files(POLYTHROTTLE_SOURCE_DIR "/tests/fixtures/jetson-agx-orin-jp5");
+  FakeClock clock;
+  Host host{*files, clock};
+  bool seen = false;
+  for (const auto& gauge : discover_gauges(host)) {
+    EXPECT_EQ(gauge->counts(), gauge->name() == "throttle_events");
+    if (!gauge->counts()) continue;
+    seen = true;
+    EXPECT_EQ(*gauge->read(), 3.0);
+  }
+  EXPECT_TRUE(seen);
+}
+
 }  // namespace
 }  // namespace polythrottle

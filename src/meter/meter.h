@@ -15,12 +15,13 @@ namespace polythrottle {
 
 /// What people must know to believe a joule.
 struct MeterInfo {
-  std::string name;                        ///< "rapl", "estimate"
-  std::string boundary;                    ///< what is inside: "CPU packages 0, 1 (no DRAM, no board)"
-  bool estimated = false;                  ///< a model instead of a sensor
-  Seconds refresh{0};                      ///< how often the number changes
-  Seconds read_cost{0};                    ///< time one read takes, measured at discovery
-  std::string error;                       ///< its stated error in words: "+-50 % on each coefficient (1 sigma)"
+  std::string name;        ///< "rapl", "ina3221", "estimate"
+  std::string boundary;    ///< what is inside: "CPU packages 0, 1 (no DRAM, no board)"
+  bool estimated = false;  ///< a model instead of a sensor
+  Seconds refresh{0};      ///< how often the number changes
+  Seconds sampling{0};     ///< a power sensor: how often it wants to be read meanwhile, for its integral; 0: it counts itself
+  Seconds read_cost{0};    ///< time one read takes, measured at discovery
+  std::string error;       ///< its stated error in words: "+-50 % on each coefficient (1 sigma)"
   std::vector<std::string> error_sources;  ///< names of the entries of MeterSample::one_sigma
 };
 
@@ -68,8 +69,11 @@ class Gauge {
   virtual ~Gauge() = default;
   virtual const std::string& name() const = 0;
   virtual Result<double> read() = 0;
+  /// Is it a count since boot? Then a stretch of time is described by the difference of two readings.
+  virtual bool counts() const { return false; }
 };
-/// Gauges of this machine: temperature_celsius (hottest thermal zone) and memory_bytes (resident set of this process), where present.
+/// Gauges of this machine, where present: temperature_celsius (hottest thermal zone), memory_bytes (resident set of this process),
+/// throttle_events (times a board's hardware slowed it down for under-voltage or over-current; counts).
 std::vector<std::unique_ptr<Gauge>> discover_gauges(Host& host);
 
 }  // namespace polythrottle

@@ -1,5 +1,7 @@
 #include "meter/window.h"
 
+#include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -12,10 +14,14 @@ constexpr double kFrozenAfterTicks = 20.0;  ///< refresh periods
 
 class MeterWindow : public Window {
  public:
-  MeterWindow(Meter& meter, Seconds block, MeterSample first) : meter_(meter), block_(block) { samples_.push_back(std::move(first)); }
+  MeterWindow(Meter& meter, Seconds block, MeterSample first) : meter_(meter), block_(block) {
+    samples_.push_back(std::move(first));
+    const Seconds sampling = meter.info().sampling;
+    if (sampling > Seconds(0)) ticks_per_block_ = std::max(1L, std::lround(std::ceil(block / sampling)));
+  }
 
   void start(Clock& clock) {
-    ticker_ = clock.every(block_, [this] { tick(); });
+    ticker_ = clock.every(block_ / static_cast<double>(ticks_per_block_), [this] { tick(); });
   }
 
   Result<WindowReading> close() override {
@@ -48,17 +54,20 @@ class MeterWindow : public Window {
   void tick() {
     const std::lock_guard lock(mutex_);
     if (failure_) return;
-    // Read in any case: it keeps a wrapping counter alive.
+    // Read in any case: it keeps a wrapping counter alive, and a power sensor's integral close.
     auto sample = meter_.read();
+    const bool ends_block = ++ticks_ % ticks_per_block_ == 0;
     if (!sample) {
       failure_ = sample.error();
-    } else if (sample->at - samples_.back().at >= kLeastSpacing * block_) {
+    } else if (ends_block && sample->at - samples_.back().at >= kLeastSpacing * block_) {
       samples_.push_back(std::move(*sample));
     }
   }
 
   Meter& meter_;
   const Seconds block_;
+  long ticks_per_block_ = 1;
+  long ticks_ = 0;
   std::mutex mutex_;
   std::vector<MeterSample> samples_;
   std::optional<Error> failure_;    ///< the first

@@ -18,8 +18,9 @@ struct WindowReading {
   std::vector<MeterSample> samples;
 };
 
-/// Reads one meter at opening, every block on the clock's ticker (which also keeps a wrapping counter alive), and at closing. The meter
-/// must outlive it, and nobody else may read it meanwhile. Destroying an open window ends it.
+/// Reads one meter at opening, every block on the clock's ticker (which also keeps a wrapping counter alive), and at closing; a power
+/// sensor also within the blocks, every MeterInfo::sampling or a little faster, so that blocks are whole. The meter must outlive it, and
+/// nobody else may read it meanwhile. Destroying an open window ends it.
 class Window {
  public:
   /// Errors: those of the meter's first read.

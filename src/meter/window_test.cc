@@ -25,6 +25,8 @@ class PowerMeter : public Meter {
   int fail_at = 0;
   double watts = 5.0;
 
+  void sample_every(Seconds time) { info_.sampling = time; }
+
  private:
   Clock& clock_;
   MeterInfo info_{.name = "power",
@@ -102,6 +104,26 @@ TEST_F(WindowTest, ReportsTheFirstFailedRead) {
   clock.advance(Seconds(5));
   EXPECT_EQ(window->close().error().code, Errc::kIo);
   EXPECT_EQ(Window::open(host, meter, Seconds(0)).error().code, Errc::kInvalid);
+}
+
+TEST_F(WindowTest, ReadsAPowerSensorWithinTheBlocks) {
+  meter.sample_every(Seconds(0.07));
+  auto window = *Window::open(host, meter, Seconds(0.25));  // four reads to a block
+  clock.advance(Seconds(2));
+  const auto reading = window->close();
+  ASSERT_TRUE(reading) << reading.error().text();
+  EXPECT_GE(meter.reads, 32);
+  EXPECT_LE(meter.reads, 34);
+  EXPECT_EQ(reading->samples.size(), 9u);
+  EXPECT_NEAR((reading->samples[1].at - reading->samples[0].at).count(), 0.25, 1e-9);
+}
+
+TEST_F(WindowTest, ASlowSensorIsReadOncePerBlock) {
+  meter.sample_every(Seconds(0.422));
+  auto window = *Window::open(host, meter, Seconds(0.25));
+  clock.advance(Seconds(1));
+  ASSERT_TRUE(window->close());
+  EXPECT_LE(meter.reads, 6);
 }
 
 TEST_F(WindowTest, DestroyingItStopsTheReading) {

@@ -3,6 +3,7 @@
 #include <set>
 #include <sstream>
 
+#include "platform/jetson.h"
 #include "platform/platform.h"
 
 namespace polythrottle {
@@ -21,18 +22,23 @@ std::string cpuinfo_entry(const std::string& text, std::string_view key) {
   return {};
 }
 
-/// x86 names the CPU in cpuinfo; Arm boards name themselves there or in the device tree, whose strings end in a NUL.
-std::string cpu_model(const Files& files) {
-  const std::string cpuinfo = files.read("/proc/cpuinfo").value_or("");
-  for (const char* key : {"model name", "Model"}) {
-    if (auto model = cpuinfo_entry(cpuinfo, key); !model.empty()) return model;
-  }
+/// As the device tree says it, whose strings end in a NUL.
+std::string board_name(const Files& files) {
   for (const char* path : {"/sys/firmware/devicetree/base/model", "/proc/device-tree/model"}) {
     std::string model = files.read(path).value_or("");
     model.erase(std::find(model.begin(), model.end(), '\0'), model.end());
     if (!model.empty()) return model;
   }
   return {};
+}
+
+/// x86 names the CPU in cpuinfo; Arm boards name themselves there or in the device tree.
+std::string cpu_model(const Files& files) {
+  const std::string cpuinfo = files.read("/proc/cpuinfo").value_or("");
+  for (const char* key : {"model name", "Model"}) {
+    if (auto model = cpuinfo_entry(cpuinfo, key); !model.empty()) return model;
+  }
+  return board_name(files);
 }
 
 /// What the policies hold in one of their files, each different text once.
@@ -53,6 +59,17 @@ void append(std::vector<T>& to, std::vector<T>&& from) {
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
 
+Space::Coupling coupling_of(const std::vector<std::unique_ptr<Knob>>& knobs) {
+  std::set<const KnobGroup*> groups;
+  for (const auto& knob : knobs) {
+    if (const KnobGroup* group = knob->group()) groups.insert(group);
+  }
+  if (groups.empty()) return {};
+  return [groups](const Config& config) {
+    return std::all_of(groups.begin(), groups.end(), [&](const KnobGroup* group) { return group->allows(config); });
+  };
+}
+
 }  // namespace
 
 std::map<std::string, std::string> machine_facts(const Host& host) {
@@ -64,7 +81,9 @@ std::map<std::string, std::string> machine_facts(const Host& host) {
       {"logical_cpus", cpus ? std::to_string(*cpus) : ""},
       {"cpu_driver", of_policies(host.files, "scaling_driver")},
       {"governor", of_policies(host.files, "scaling_governor")},
+      {"board", board_name(host.files)},
   };
+  facts.merge(jetson_facts(host.files));
   std::erase_if(facts, [](const auto& fact) { return fact.second.empty(); });
   return facts;
 }
@@ -73,7 +92,7 @@ Machine discover(Host& host, const MeterOptions& options) {
   Machine machine;
   for (const KnobDriver* driver : knob_drivers()) {
     auto found = driver->discover(host);
-    append(machine.knobs, std::move(found.knobs));
+    append(driver->by_request ? machine.knobs_by_request : machine.knobs, std::move(found.knobs));
     append(machine.absent_knobs, std::move(found.absent));
   }
   std::vector<const MeterDriver*> drivers(meter_drivers().begin(), meter_drivers().end());
@@ -84,6 +103,7 @@ Machine discover(Host& host, const MeterOptions& options) {
     append(machine.absent_meters, std::move(found.absent));
   }
   machine.gauges = discover_gauges(host);
+  machine.coupling = coupling_of(machine.knobs);
 
   const auto facts = machine_facts(host);
   const auto fact = [&](const char* key, const char* unknown) {
@@ -91,8 +111,9 @@ Machine discover(Host& host, const MeterOptions& options) {
     return at == facts.end() ? std::string(unknown) : at->second;
   };
   const std::string cpus = fact("logical_cpus", "an unknown number of");
-  machine.description = fact("cpu_model", "unknown CPU") + ", " + cpus + (cpus == "1" ? " logical CPU" : " logical CPUs") + ", Linux " +
-                        fact("kernel", "(unknown)");
+  // Jetsons call every core "ARMv8 Processor": the board's own name says more.
+  machine.description = fact("board", fact("cpu_model", "unknown CPU").c_str()) + ", " + cpus +
+                        (cpus == "1" ? " logical CPU" : " logical CPUs") + ", Linux " + fact("kernel", "(unknown)");
   return machine;
 }
 

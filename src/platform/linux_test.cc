@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "host/fake.h"
+#include "platform/jetson.h"
 #include "platform/platform.h"
 
 namespace polythrottle {
@@ -51,6 +52,74 @@ TEST(Discover, FindsWhatABoardHasAndSaysWhatItLacks) {
   EXPECT_TRUE(std::any_of(machine.absent_meters.begin(), machine.absent_meters.end(),
                           [](const auto& absence) { return absence.name == "rapl" && absence.why.code == Errc::kNotFound; }));
   EXPECT_EQ(machine_facts(host).at("governor"), "ondemand, schedutil");
+}
+
+TEST(Discover, FindsWhatAJetsonTx2Has) {
+  const ScratchFolder scratch(POLYTHROTTLE_SOURCE_DIR "/tests/fixtures/jetson-tx2-jp46");
+  const auto files = real_files(scratch.path().string());
+  FakeClock clock;
+  Host host{*files, clock};
+  const Machine machine = discover(host, {});
+  EXPECT_EQ(machine.description, "quill, 6 logical CPUs, Linux 4.9.253-tegra");
+  EXPECT_THAT(names(machine), ::testing::ElementsAre("cpu_hz", "mem_hz", "gpu_min_hz", "gpu_max_hz"));
+  ASSERT_EQ(machine.knobs_by_request.size(), 1u);
+  EXPECT_EQ(machine.knobs_by_request[0]->parameter().name, "cpu_cores");
+  EXPECT_EQ(machine.knobs[0]->parameter().levels.size(), 12u);
+  EXPECT_EQ(machine.knobs[1]->parameter().levels.size(), 11u);
+  EXPECT_EQ(machine.knobs[2]->parameter().levels.size(), 13u);
+  EXPECT_EQ(machine.meters.front()->info().name, "ina3221");
+  EXPECT_EQ(machine.gauges.size(), 1u);
+  EXPECT_DOUBLE_EQ(*machine.gauges.front()->read(), 38.5);  // not the 100 degrees of its power chip
+  const auto facts = machine_facts(host);
+  EXPECT_EQ(facts.at("board"), "quill");
+  EXPECT_EQ(facts.at("l4t"), "R32.7.1");
+  EXPECT_EQ(facts.at("power_mode"), "0 MAXN");
+}
+
+TEST(Discover, FindsWhatAJetsonOrinHas) {
+  const ScratchFolder scratch(POLYTHROTTLE_SOURCE_DIR "/tests/fixtures/jetson-agx-orin-jp5");
+  const auto files = real_files(scratch.path().string());
+  FakeClock clock;
+  Host host{*files, clock};
+  const Machine machine = discover(host, {});
+  EXPECT_EQ(machine.description, "Jetson AGX Orin Developer Kit, 12 logical CPUs, Linux 5.10.120-tegra");
+  EXPECT_THAT(names(machine), ::testing::ElementsAre("cpu_hz", "mem_hz", "gpu_min_hz", "gpu_max_hz"));
+  EXPECT_EQ(machine.meters.front()->info().name, "ina3221");
+  const auto facts = machine_facts(host);
+  EXPECT_EQ(facts.at("l4t"), "R35.4.1");
+  EXPECT_EQ(facts.at("power_mode"), "0 MAXN");
+  EXPECT_EQ(facts.at("cpu_driver"), "tegra194");
+
+  // The whole space of the board: 29 CPU clocks, 4 memory clocks, 91 pairs of GPU limits.
+  std::vector<Parameter> parameters;
+  for (const auto& knob : machine.knobs) parameters.push_back(knob->parameter());
+  ASSERT_TRUE(machine.coupling);
+  EXPECT_EQ(Space::product(parameters, machine.coupling)->size(), 29u * 4u * 91u);
+}
+
+TEST(Discover, AMachineWithoutGroupsAllowsEverything) {
+  const ScratchFolder scratch(POLYTHROTTLE_SOURCE_DIR "/tests/fixtures/x86-intel_pstate-rapl");
+  const auto files = real_files(scratch.path().string());
+  FakeClock clock;
+  Host host{*files, clock};
+  EXPECT_FALSE(discover(host, {}).coupling);
+}
+
+TEST(JetsonFacts, ReadsTheModeAsADecimalAndLeavesOutWhatIsNotThere) {
+  FakeFiles files;
+  EXPECT_TRUE(jetson_facts(files).empty());
+  files.nodes["/var/lib/nvpmodel/status"] = "pmode:0010 fmode:cool\n";
+  EXPECT_EQ(jetson_facts(files).at("power_mode"), "10");
+  files.nodes["/etc/nvpmodel.conf"] = "# < POWER_MODEL >\n< POWER_MODEL ID=1 NAME=A >\n< POWER_MODEL ID=10 NAME=B >\nGPU MAX_FREQ -1\n";
+  EXPECT_EQ(jetson_facts(files).at("power_mode"), "10 B");
+  for (const char* text : {"", "pmode:", "x", "pmode:abc"}) {
+    files.nodes["/var/lib/nvpmodel/status"] = text;
+    EXPECT_FALSE(jetson_facts(files).contains("power_mode")) << text;
+  }
+  for (const char* text : {"", "# R", "REVISION: 4.1", "#REVISION: R"}) {
+    files.nodes["/etc/nv_tegra_release"] = text;
+    EXPECT_FALSE(jetson_facts(files).contains("l4t")) << text;
+  }
 }
 
 TEST(Discover, AnEmptyMachineIsDescribedAllTheSame) {
