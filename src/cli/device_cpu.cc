@@ -9,6 +9,7 @@
 
 #include "arrivals/arrivals.h"
 #include "cli/cli.h"
+#include "cli/machine_space.h"
 #include "cli/open_device.h"
 #include "engine/engine.h"
 #include "platform/platform.h"
@@ -68,22 +69,6 @@ Result<MeterOptions> meter_options(const TuneOptions& options) {
   return out;
 }
 
-/// The levels of a knob of the program's own: positive whole numbers.
-Result<std::vector<int>> own_levels(const std::string& name, const std::vector<std::string>& texts, int reference) {
-  if (texts.empty()) return std::vector<int>{reference};
-  std::vector<int> out;
-  for (const auto& text : texts) {
-    TRY(const double number, to_number(text, "--knob " + name));
-    if (number < 1.0 || number > 65536.0 || number != static_cast<double>(static_cast<int>(number))) {
-      return fail(Errc::kInvalid, fmt::format("--knob {}: '{}' is no whole number from 1 to 65536", name, text));
-    }
-    out.push_back(static_cast<int>(number));
-  }
-  std::sort(out.begin(), out.end());
-  if (std::adjacent_find(out.begin(), out.end()) != out.end()) return fail(Errc::kInvalid, fmt::format("--knob {} repeats a level", name));
-  return out;
-}
-
 /// The load of an open loop, with its description; nothing for a closed one.
 Result<std::optional<Arrivals>> arrivals_of(const TuneOptions& options, std::string& description) {
   if (!options.rate && options.arrivals.empty()) {
@@ -102,23 +87,6 @@ Result<std::optional<Arrivals>> arrivals_of(const TuneOptions& options, std::str
   description =
       fmt::format("open loop: arrivals of {} at {:.4g} /s; latency from arrival to answer, idle energy included", kind, arrivals.rate());
   return arrivals;
-}
-
-/// Takes the wanted meter out of those found.
-Result<std::unique_ptr<Meter>> choose_meter(Machine& machine, const std::string& wanted) {
-  for (auto& meter : machine.meters) {
-    if (wanted.empty() || meter->info().name == wanted) return std::move(meter);
-  }
-  for (const auto& absence : machine.absent_meters) {
-    if (absence.name == wanted) {
-      Error error = absence.why;
-      error.what = fmt::format("meter {}: {}", wanted, error.what);
-      return tl::unexpected<Error>(std::move(error));
-    }
-  }
-  std::string names;
-  for (const auto* driver : meter_drivers()) names += fmt::format("{}{}", names.empty() ? "" : ", ", driver->name);
-  return fail(Errc::kInvalid, fmt::format("unknown meter '{}'", wanted), "one of " + names);
 }
 
 }  // namespace
@@ -167,13 +135,6 @@ Result<OpenedDevice> open_cpu_device(const TuneOptions& options, Host& host) {
     return fail(Errc::kInvalid, "--batch-delay is for the open loop", "add --rate");
   }
 
-  // Reference: batch 1 (or the smallest), one instance, every CPU, and every limit of the machine at its highest.
-  const bool single = load.batches.empty();
-  if (single) return fail(Errc::kInvalid, "--knob batch has no level");
-  std::vector<int> instances = load.instances;
-  Config reference;
-  std::vector<Parameter> parameters;
-  std::vector<std::unique_ptr<Knob>> knobs;
   TRY(auto workload, model_workload(
                          host.clock,
                          [path = options.model, engine](int threads, std::uint64_t seed) mutable {
@@ -183,75 +144,17 @@ Result<OpenedDevice> open_cpu_device(const TuneOptions& options, Host& host) {
                            return open_onnx(path, one);
                          },
                          load));
-  for (const auto& p : workload->parameters()) {
-    parameters.push_back(p);
-    reference.set(p.name, p.name == "threads" ? p.levels.back() : p.levels.front());
-  }
-  for (auto& knob : machine.knobs) {
-    Parameter p = knob->parameter();
-    reference.set(p.name, p.levels.back());
-    if (auto it = wanted.find(p.name); it != wanted.end()) {
-      if (it->second.empty()) {  // off: neither moved nor part of the space
-        Config without;
-        for (const auto& [name, value] : reference.entries()) {
-          if (name != p.name) without.set(name, value);
-        }
-        reference = without;
-        wanted.erase(it);
-        continue;
-      }
-      std::vector<Value> levels;
-      for (const auto& text : it->second) {
-        TRY(auto level, parse_level(p, text));
-        levels.push_back(std::move(level));
-      }
-      std::erase_if(p.levels, [&](const Value& level) { return std::find(levels.begin(), levels.end(), level) == levels.end(); });
-      reference.set(p.name, p.levels.back());
-      wanted.erase(it);
-    }
-    parameters.push_back(std::move(p));
-    knobs.push_back(std::move(knob));
-  }
-  if (!wanted.empty()) {
-    std::string names;
-    for (const auto& p : parameters) names += (names.empty() ? "" : ", ") + p.name;
-    return fail(Errc::kInvalid, fmt::format("--knob: this machine has no knob '{}'", wanted.begin()->first),
-                "it has " + names + "; 'polythrottle probe' says more");
-  }
-  TRY(reference, parse_reference(options.reference, parameters, reference));
   Space::Coupling allowed;
   if (choose_parallelism) {
     // More spinning threads than CPUs only fight each other (measured: half the throughput), so such settings are asked for by name.
     allowed = [cpus](const Config& c) { return *c.number("threads") * *c.number("instances") <= cpus; };
   }
-  TRY(auto space, Space::product(parameters, allowed, reference));
-  if (!space.find(reference)) {
-    return fail(Errc::kInvalid, fmt::format("the reference {} is not in the space", reference.text()),
-                "threads x instances is at most the number of CPUs");
-  }
-  if (!space.thinned().empty()) notes.push_back(space.thinned());
-  TRY(auto meter, choose_meter(machine, options.meter));
-
-  const MeterInfo& info = meter->info();
-  Device device{
-      .name = options.device, .description = machine.description, .host = host, .space = std::move(space), .reference = reference};
-  device.energy_provenance = info.estimated ? Provenance::kEstimated : Provenance::kMeasured;
-  device.meter = info.name;
-  device.meter_boundary = fmt::format("meter {}, {}; error {}", info.name, info.boundary, info.error);
-  device.open_loop = load.arrivals.has_value();
-  for (const auto& row : metric_table()) {
-    if (row.name == kEnergyProxy || row.name == kTemperature || row.name == kMemory) continue;
-    device.metrics.emplace_back(row.name);
-  }
-  for (const auto& gauge : machine.gauges) device.metrics.push_back(gauge->name());
-  if (info.estimated) {
-    for (const auto& absence : machine.absent_meters)
-      notes.push_back(fmt::format("energy is estimated; meter {}: {}", absence.name, absence.why.text()));
-  }
+  TRY(auto parts, make_machine_space(workload->parameters(), machine, wanted, options, allowed));
+  Device device{.name = options.device, .host = host};
   device.notes = notes;
-  device.energy_meter = std::move(meter);
-  device.gauges = std::move(machine.gauges);
-  device.knobs = std::move(knobs);
+  device.open_loop = load.arrivals.has_value();
+  device.lease_record = default_record_path();
+  TRY_STATUS(fill_device(device, machine, std::move(parts), options));
   device.workload = std::move(workload);
 
   facts[fact::kDeviceText] = machine.description + "; " + model.runtime;

@@ -65,11 +65,15 @@ Result<Config> parse_reference(const std::string& text, const std::vector<Parame
 }
 
 Result<OpenedDevice> open_device(const TuneOptions& options, Host& host) {
-  constexpr std::string_view kRecorded = "recorded:";
-  if (options.device.empty()) return fail(Errc::kInvalid, "--device is missing", "cpu, or recorded:FILE.csv#WORKLOAD");
+  constexpr std::string_view kRecorded = "recorded:", kSimulated = "sim:", kKinds = "cpu, recorded:FILE.csv#WORKLOAD, sim:BOARD";
+  if (options.device.empty()) return fail(Errc::kInvalid, "--device is missing", std::string(kKinds));
+  if (options.device.starts_with(kSimulated)) return open_simulated_device(options, options.device.substr(kSimulated.size()));
+  if (!options.precision.empty() || !options.space.empty() || !options.faults.empty()) {
+    return fail(Errc::kInvalid, "--precision, --space and --faults are for simulated boards");
+  }
   if (options.device.starts_with(kRecorded)) return open_recorded_device(options, host, options.device.substr(kRecorded.size()));
   if (options.device == "cpu") return open_cpu_device(options, host);
-  return fail(Errc::kInvalid, fmt::format("unknown device '{}'", options.device), "cpu, or recorded:FILE.csv#WORKLOAD");
+  return fail(Errc::kInvalid, fmt::format("unknown device '{}'", options.device), std::string(kKinds));
 }
 
 }  // namespace polythrottle

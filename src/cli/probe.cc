@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "engine/engine.h"
 #include "host/host.h"
+#include "host/simulation/machine.h"
 #include "knob/lease.h"
 #include "platform/platform.h"
 #include "report/report.h"
@@ -26,10 +27,17 @@ void print_absent(const std::string& name, const Error& why) {
   if (!why.hint.empty()) fmt::print("    {}\n", why.hint);
 }
 
-int probe(const std::string& sysroot) {
-  const auto files = real_files(sysroot);
-  const auto clock = real_clock();
-  Host host{*files, *clock};
+void print_engines() {
+  fmt::print("\nEngines\n");
+  const auto runtime = onnx_runtime();
+  if (runtime) {
+    fmt::print("  onnx  {}\n", *runtime);
+  } else {
+    print_absent("onnx", runtime.error());
+  }
+}
+
+void print_machine(Host& host) {
   const Machine machine = discover(host, {});
   fmt::print("{}\n\nKnobs\n", machine.description);
   for (const auto& knob : machine.knobs) {
@@ -37,6 +45,10 @@ int probe(const std::string& sysroot) {
     const Parameter& p = knob->parameter();
     fmt::print("  {}  {}, now {}\n    {}\n", p.name, level_range(p), now ? knob_text(p.name, *now) : now.error().text(), p.help);
     for (const auto& path : knob->paths()) fmt::print("    {}\n", path);
+  }
+  for (const auto& knob : machine.knobs_by_request) {
+    fmt::print("  {}  {}; only with --knob {}=...\n    {}\n", knob->parameter().name, level_range(knob->parameter()),
+               knob->parameter().name, knob->parameter().help);
   }
   for (const auto& absence : machine.absent_knobs) print_absent(absence.name, absence.why);
   fmt::print("  batch, threads, instances  knobs of the program itself, with --model\n\nMeters\n");
@@ -51,15 +63,33 @@ int probe(const std::string& sysroot) {
   fmt::print("\nGauges\n");
   for (const auto& gauge : machine.gauges) {
     const auto value = gauge->read();
-    fmt::print("  {}  {}\n", gauge->name(), value ? format_metric(gauge->name(), *value) : value.error().text());
+    const std::string now = !value            ? value.error().text()
+                            : gauge->counts() ? fmt::format("{:.0f} since boot", *value)
+                                              : format_metric(gauge->name(), *value);
+    fmt::print("  {}  {}\n", gauge->name(), now);
   }
-  fmt::print("\nEngines\n");
-  const auto runtime = onnx_runtime();
-  if (runtime) {
-    fmt::print("  onnx  {}\n", *runtime);
-  } else {
-    print_absent("onnx", runtime.error());
+}
+
+int probe(const std::string& sysroot, const std::string& device) {
+  constexpr std::string_view kSimulated = "sim:";
+  if (device.empty()) {
+    const auto files = real_files(sysroot);
+    const auto clock = real_clock();
+    Host host{*files, *clock};
+    print_machine(host);
+    print_engines();
+    return kExitOk;
   }
+  if (!device.starts_with(kSimulated)) {
+    return complain(
+        Error{Errc::kInvalid, fmt::format("--device {}: only simulated boards can be named", device), "sim:BOARD, or leave it out"},
+        kExitUsage);
+  }
+  const auto machine = simulation::Machine::make(device.substr(kSimulated.size()));
+  if (!machine) return complain(machine.error(), kExitUsage);
+  Host host = (*machine)->host();
+  fmt::print("Simulated: no such board is here, its kernel files are answered by a model of it.\n");
+  print_machine(host);
   return kExitOk;
 }
 
@@ -67,7 +97,9 @@ int probe(const std::string& sysroot) {
 
 void add_probe(CLI::App& app, Cli& cli) {
   CLI::App* command = app.add_subcommand("probe", "List knobs, meters and engines of this machine; changes nothing");
-  command->callback([&cli] { cli.exit_code = probe(cli.sysroot); });
+  auto device = std::make_shared<std::string>();
+  command->add_option("--device", *device, "sim:jetson-tx2 or sim:jetson-orin instead of this machine");
+  command->callback([device, &cli] { cli.exit_code = probe(cli.sysroot, *device); });
 }
 
 }  // namespace polythrottle

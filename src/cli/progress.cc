@@ -48,7 +48,7 @@ void Progress::rewrite(const std::string& line) { fmt::print(stderr, "\r\x1b[K{}
 void Progress::began(const Trial& trial, std::size_t number, std::size_t of) {
   const char* what = trial.advice.kind == Advice::Kind::kVerify ? "confirm" : "trial";
   label_ = fmt::format("{} {}/{}", what, number, of);
-  if (terminal_) rewrite(fmt::format("{}  {}{}now {}", label_, best_, best_.empty() ? "" : "  ", trial.asked.text()));
+  if (terminal_) rewrite(fmt::format("{}  {}{}now {}", label_, best_, best_.empty() ? "" : "  ", setting_text(trial.asked)));
 }
 
 void Progress::ended(const Trial& trial, std::span<const Trial> history, const Problem* problem) {
@@ -82,7 +82,7 @@ void Progress::ended(const Trial& trial, std::span<const Trial> history, const P
     return;
   }
   const std::string latency = problem && !problem->constraints.empty() ? problem->constraints.front().metric : std::string(kLatencyMean);
-  std::string line = fmt::format("{}  {}  {}", label_, trial.asked.text(), to_string(trial.state));
+  std::string line = fmt::format("{}  {}  {}", label_, setting_text(trial.asked), to_string(trial.state));
   if (trial.metrics().contains(objective)) line += fmt::format("  {} {}", cell(trial, objective), to_string(provenance_));
   if (trial.metrics().contains(latency)) line += fmt::format("  {} {}", metric_label(latency), cell(trial, latency));
   if (!trial.outcome.note.empty()) line += fmt::format("  ({})", trial.outcome.note);

@@ -150,8 +150,8 @@ void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptio
   std::vector<std::vector<std::string>> rows{{"knob", "levels"}};
   for (const auto& p : device.space.parameters()) {
     std::string levels;
-    for (const auto& level : p.levels) levels += (levels.empty() ? "" : " ") + to_text(level);
-    rows.push_back({p.name + (p.unit.empty() ? "" : " (" + p.unit + ")"), levels});
+    for (const auto& level : p.levels) levels += (levels.empty() ? "" : " ") + knob_text(p.name, level);
+    rows.push_back({p.name, levels});
   }
   fmt::print("{}\n", align(rows));
   for (const auto& knob : device.knobs) {
@@ -243,7 +243,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   std::vector<Knob*> knobs;
   for (const auto& knob : device.knobs) knobs.push_back(knob.get());
   if (!knobs.empty()) {
-    const auto recovered = recover(host, knobs, default_record_path());
+    const auto recovered = recover(device.host, knobs, device.lease_record);
     if (!recovered) return failed(recovered.error());
     for (const auto& r : *recovered) {
       if (r.written && !o.quiet) fmt::print(stderr, "Restored {} to {}, left by a run that was killed.\n", r.knob, to_text(r.found));
@@ -271,7 +271,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
 
   std::unique_ptr<Lease> lease;
   if (!knobs.empty()) {
-    auto taken = Lease::take(host, knobs, default_record_path());
+    auto taken = Lease::take(device.host, knobs, device.lease_record);
     if (!taken) return failed(taken.error());
     lease = std::move(*taken);
     facts[fact::kFound] = to_json(lease->found()).dump();
@@ -318,7 +318,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     std::string fastest;
     if (summary->fastest) {
       const auto& c = summary->constraints.front();
-      fastest = fmt::format("the fastest setting seen, {}, has {} {}", summary->fastest->config.text(), metric_label(c.metric),
+      fastest = fmt::format("the fastest setting seen, {}, has {} {}", setting_text(summary->fastest->config), metric_label(c.metric),
                             format_metric(c.metric, summary->fastest->metrics.find(c.metric)->second.value));
     }
     return failed(Error{Errc::kOutOfRange, fmt::format("no setting is known to meet {}", o.slo), fastest});

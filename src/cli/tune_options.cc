@@ -25,8 +25,8 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
     optimizers += fmt::format("{}{} ({})", optimizers.empty() ? "" : ", ", driver->name, driver->summary);
 
   const char* kWhat = "What to tune";
-  c.add_option("--device", o.device, "cpu, or recorded:FILE.csv#WORKLOAD")->group(kWhat);
-  c.add_option("--model", o.model, "ONNX file (device cpu)")->group(kWhat);
+  c.add_option("--device", o.device, "cpu, recorded:FILE.csv#WORKLOAD, sim:jetson-tx2, sim:jetson-orin")->group(kWhat);
+  c.add_option("--model", o.model, "ONNX file; on simulated boards efficientnet-b0, -b4, -b7 or bert-base")->group(kWhat);
   c.add_option("--slo", o.slo, "Latency limit: p99=50ms, p95=80ms, mean=20ms, or 1.2x the reference's mean")->group(kWhat);
   c.add_option("--constraint", o.constraints, "Further limit, repeatable: power<=15W, throughput>=100/s, temperature<=70C, memory<=2GB")
       ->group(kWhat)
@@ -66,6 +66,12 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
       ->allow_extra_args(false);
   c.add_option("--provider", o.provider, "ONNX Runtime provider: cpu, cuda, tensorrt")->group(kModel)->capture_default_str();
 
+  const char* kSimulated = "Simulated boards";
+  c.add_option("--precision", o.precision, "fp16 (default) or fp32")->group(kSimulated);
+  c.add_option("--space", o.space, "full (default), paper (GPU floor and ceiling, memory, batch), paper-7.2 (GPU ceiling, memory, batch)")
+      ->group(kSimulated);
+  c.add_option("--faults", o.faults, "Nodes that fail, see docs/simulation.md")->group(kSimulated);
+
   const char* kOutput = "Study and output";
   c.add_option("--study", o.study, "Study file (default: a new one in the state folder; none for recorded tables)")->group(kOutput);
   c.add_flag("--resume", o.resume, "Go on with --study; its own options are used where none are given")->group(kOutput);
@@ -76,6 +82,7 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
   c.footer(
       "Examples:\n"
       "  polythrottle tune --device cpu --model net.onnx --slo p99=50ms\n"
+      "  polythrottle tune --device sim:jetson-orin --model efficientnet-b4 --slo 1.2x\n"
       "  polythrottle tune --device 'recorded:table.csv#resnet50' --slo 1.2x --optimizer grid --json -");
 }
 

@@ -21,6 +21,9 @@ struct TuneOptions {
   std::vector<std::string> dimensions;   ///< NAME=VALUE
   std::vector<std::string> inputs;       ///< NAME=VALUE
   std::string provider = "cpu";
+  std::string precision;    ///< simulated boards: fp16 (default), fp32
+  std::string space;        ///< simulated boards: full (default), paper, paper-7.2
+  std::string faults;       ///< simulated boards: fault plan
   std::string meter;        ///< empty: the best there is
   std::string power_model;  ///< idle=W,active=W per CPU
   std::optional<double> rate;

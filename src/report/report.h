@@ -28,6 +28,8 @@ std::string render_csv(const Summary& summary);
 std::string describe(const Constraint& constraint);
 /// A knob's value for people: clocks in MHz.
 std::string knob_text(const std::string& name, const Value& value);
+/// A configuration for people: "batch=4 gpu_max_hz=1300MHz".
+std::string setting_text(const Config& config);
 /// "energy per inference", "p99 latency".
 std::string metric_label(std::string_view metric);
 

@@ -93,6 +93,7 @@ std::string violations_sentence(const Summary& s) {
 std::string cost_sentence(const Summary& s) {
   std::string out =
       fmt::format("Search: {} trials ({}), {:.1f} s", s.explored, s.stop_text.empty() ? s.stop_reason : s.stop_text, s.search_seconds);
+  if (s.provenance == Provenance::kSimulated) out += " of simulated time";
   if (s.search_joules) out += fmt::format(", {} ({})", format_metric(kTrialEnergy, *s.search_joules), to_string(s.provenance));
   return out + ".";
 }
@@ -107,8 +108,14 @@ std::string duration(double seconds) {
 
 std::string knob_text(const std::string& name, const Value& value) {
   const auto* number = std::get_if<double>(&value);
-  if (number != nullptr && name.ends_with("_hz")) return fmt::format("{:.4g} MHz", *number / 1e6);
+  if (number != nullptr && name.ends_with("_hz")) return fmt::format("{:.4g}MHz", *number / 1e6);
   return to_text(value);
+}
+
+std::string setting_text(const Config& config) {
+  std::string out;
+  for (const auto& [name, value] : config.entries()) out += (out.empty() ? "" : " ") + name + '=' + knob_text(name, value);
+  return out;
 }
 
 std::string metric_label(std::string_view metric) {
@@ -177,7 +184,7 @@ std::string render_answer(const Summary& s) {
     out += "No setting is known to meet the SLO.";
     if (s.fastest) {
       const auto& c = s.constraints.front();
-      out += fmt::format(" Fastest seen: {} with {} {}; the limit is {}.", s.fastest->config.text(), metric_label(c.metric),
+      out += fmt::format(" Fastest seen: {} with {} {}; the limit is {}.", setting_text(s.fastest->config), metric_label(c.metric),
                          format_metric(c.metric, s.fastest->metrics.find(c.metric)->second.value), format_metric(c.metric, c.limit));
     }
     out += '\n';
@@ -236,7 +243,7 @@ std::string render_trials(const Summary& s) {
       if (verdict == Verdict::kMet) verdict = v;
     }
     const bool judged = t.state == TrialState::kCompleted || t.state == TrialState::kAborted;
-    rows.push_back({std::to_string(t.id), to_string(t.state), to_string(t.advice.kind), t.asked.text(), cell(s.objective.metric),
+    rows.push_back({std::to_string(t.id), to_string(t.state), to_string(t.advice.kind), setting_text(t.asked), cell(s.objective.metric),
                     cell(latency), judged ? to_string(verdict) : "-", t.outcome.note});
   }
   return align(rows, {0, 4, 5});
@@ -249,7 +256,7 @@ std::string render_pareto(const Summary& s) {
   for (const TrialId id : s.pareto) {
     const auto t = std::find_if(s.trials.begin(), s.trials.end(), [&](const Trial& trial) { return trial.id == id; });
     rows.push_back({std::to_string(id), with_error(latency, t->metrics().find(latency)->second),
-                    with_error(s.objective.metric, t->metrics().find(s.objective.metric)->second), t->asked.text()});
+                    with_error(s.objective.metric, t->metrics().find(s.objective.metric)->second), setting_text(t->asked)});
   }
   return align(rows, {0, 1, 2});
 }

@@ -49,42 +49,51 @@ void halve_largest(std::vector<Parameter>& parameters, const Config& keep) {
 
 }  // namespace
 
+namespace {
+
+/// Rows of level indices of every allowed combination, first parameter slowest; nullopt as soon as there are more than kMaxCandidates.
+std::optional<std::vector<std::uint16_t>> allowed_rows(const std::vector<Parameter>& parameters, const Space::Coupling& allowed) {
+  const std::size_t d = parameters.size();
+  std::vector<std::uint16_t> rows, row(d, 0);
+  Config config;
+  for (const auto& p : parameters) config.set(p.name, p.levels.front());
+  for (bool more = true; more;) {
+    if (!allowed || allowed(config)) {
+      if (rows.size() >= kMaxCandidates * std::max<std::size_t>(d, 1)) return std::nullopt;
+      rows.insert(rows.end(), row.begin(), row.end());
+    }
+    more = false;
+    for (std::size_t k = d; k-- > 0 && !more;) {
+      more = ++row[k] < parameters[k].levels.size();
+      if (!more) row[k] = 0;
+      config.set(parameters[k].name, parameters[k].levels[row[k]]);
+    }
+  }
+  return rows;
+}
+
+}  // namespace
+
 Result<Space> Space::product(std::vector<Parameter> parameters, const Coupling& allowed, const Config& keep) {
   TRY_STATUS(check(parameters));
   Space space;
   const double full = combinations(parameters);
-  // A parameter of at most three levels cannot be thinned further: then the space stays too large, and that is an error.
-  while (combinations(parameters) > static_cast<double>(kMaxCandidates)) {
+  auto rows = allowed_rows(parameters, allowed);
+  while (!rows) {
     const double before = combinations(parameters);
     halve_largest(parameters, keep);
+    // A parameter of at most three levels cannot be thinned further: then the space stays too large, and that is an error.
     if (combinations(parameters) >= before) {
       return fail(Errc::kOutOfRange, fmt::format("{:.0f} combinations cannot be thinned to {}", full, kMaxCandidates), "fix some knobs");
     }
+    rows = allowed_rows(parameters, allowed);
   }
-  if (combinations(parameters) < full) {
-    space.thinned_ = fmt::format("thinned from {:.0f} to {:.0f} combinations: every second level of the knobs with most levels left out",
-                                 full, combinations(parameters));
-  }
+  if (!parameters.empty() && rows->empty()) return fail(Errc::kOutOfRange, "no combination of the knobs is allowed");
   space.parameters_ = std::move(parameters);
-  const std::size_t d = space.parameters_.size();
-  std::vector<std::uint16_t> row(d, 0);
-  Config config;
-  for (const auto& p : space.parameters_) config.set(p.name, p.levels.front());
-  for (bool more = true; more;) {
-    if (allowed) {
-      for (std::size_t k = 0; k < d; ++k) config.set(space.parameters_[k].name, space.parameters_[k].levels[row[k]]);
-    }
-    if (!allowed || allowed(config)) space.levels_.insert(space.levels_.end(), row.begin(), row.end());
-    more = false;
-    for (std::size_t k = d; k-- > 0;) {
-      if (++row[k] < space.parameters_[k].levels.size()) {
-        more = true;
-        break;
-      }
-      row[k] = 0;
-    }
+  space.levels_ = std::move(*rows);
+  if (combinations(space.parameters_) < full) {
+    space.thinned_ = fmt::format("thinned to {} combinations: every second level of the knobs with most levels left out", space.size());
   }
-  if (d > 0 && space.levels_.empty()) return fail(Errc::kOutOfRange, "no combination of the knobs is allowed");
   return space;
 }
 

@@ -48,6 +48,16 @@ TEST(Space, ThinsAboveTheLimitAndKeepsEndsAndReference) {
   EXPECT_TRUE(space.find(Config{{"a", 0.0}, {"b", 399.0}}));
 }
 
+TEST(Space, CountsOnlyWhatIsAllowedAgainstTheLimit) {
+  std::vector<double> levels;
+  for (int i = 0; i < 400; ++i) levels.push_back(i);
+  const auto space = Space::product({numbers("min", levels), numbers("max", levels)}, [](const Config& c) {
+                       return *c.number("min") <= *c.number("max");
+                     }).value();
+  EXPECT_EQ(space.size(), 400U * 401U / 2);  // of 160,000
+  EXPECT_TRUE(space.thinned().empty());
+}
+
 TEST(Space, ListIsKeptInOrderAndRefusesRepeatsAndStrangers) {
   const std::vector<Parameter> p{numbers("a", {1, 2}), numbers("b", {1, 2})};
   const std::vector<Config> rows{{{"a", 2.0}, {"b", 1.0}}, {{"a", 1.0}, {"b", 1.0}}};

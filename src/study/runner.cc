@@ -138,16 +138,7 @@ class Run {
     trial.seed = seed;
     trial.started = clock.wall_seconds();
     if (observer_.began) observer_.began(trial, number, of);
-    std::optional<MeterSample> before;
-    if (device_.energy_meter) {
-      TRY(before, device_.energy_meter->read());
-    }
     trial.outcome = outcome_of(advice, seed);
-    if (before) {
-      if (const auto after = device_.energy_meter->read()) {
-        trial.outcome.metrics[std::string(kTrialEnergy)] = {(after->energy - before->energy).si(), {}, {}, {}};
-      }
-    }
     trial.state = trial.outcome.state;
     trial.finished = clock.wall_seconds();
     TRY_STATUS(journal_.finish(id, trial.outcome, trial.finished));
@@ -166,11 +157,18 @@ class Run {
           e.code == Errc::kOutOfRange || e.code == Errc::kUnsupported || e.code == Errc::kInvalid || e.code == Errc::kPermission;
       return ended(said_no ? TrialState::kRefused : TrialState::kFailed, e.text());
     };
+    // What the search costs is metered too: from the first write to the end of warm-up, and then the window.
+    std::unique_ptr<Window> before;
+    if (device_.energy_meter) {
+      if (auto opened = open_window()) before = std::move(*opened);
+    }
     Config got = config;
     if (lease_ != nullptr) {
       const auto applied = lease_->apply(config);
       if (!applied) return refused(applied.error());
-      for (const auto& [name, value] : applied->entries()) got.set(name, value);
+      for (const auto& [name, value] : applied->entries()) {
+        if (got.get(name)) got.set(name, value);
+      }
       if (!(got == config)) {
         Outcome outcome = ended(TrialState::kRefused, fmt::format("asked for {}, the machine reports {}", config.text(), got.text()));
         outcome.got = got;
@@ -180,23 +178,38 @@ class Run {
     if (const auto configured = device_.workload->configure(config); !configured) return refused(configured.error());
     if (const auto warm = device_.workload->warm_up(stop_); !warm) return ended(TrialState::kFailed, warm.error().text());
     if (stop_.stop_requested()) return ended(TrialState::kVoid, "interrupted");
-    Outcome outcome = window(sample_budget(advice.kind, seed));
+    std::optional<Joules> spent;
+    if (before) {
+      if (const auto reading = before->close()) spent = reading->energy;
+      before.reset();
+    }
+    Outcome outcome = window(sample_budget(advice.kind, seed), spent);
     outcome.got = got;
     return outcome;
   }
 
+  /// About twenty blocks in the shortest window: enough for an error, long against one batch.
+  Result<std::unique_ptr<Window>> open_window() {
+    return Window::open(device_.host, *device_.energy_meter, std::max(plan_.window / 20.0, 2.0 * device_.energy_meter->info().refresh));
+  }
+
   /// Nothing before this line is counted.
-  Outcome window(const Budget& budget) {
+  Outcome window(const Budget& budget, std::optional<Joules> spent_before) {
     std::unique_ptr<Window> window;
     if (device_.energy_meter) {
-      // About twenty blocks in the shortest window: enough for an error, long against one batch.
-      auto opened =
-          Window::open(device_.host, *device_.energy_meter, std::max(plan_.window / 20.0, 2.0 * device_.energy_meter->info().refresh));
+      auto opened = open_window();
       if (!opened) return ended(TrialState::kVoid, opened.error().text());
       window = std::move(*opened);
     }
+    const auto events = events_now();
     const auto work = device_.workload->run(budget, stop_);
     Result<WindowReading> reading = window ? window->close() : Result<WindowReading>(WindowReading{});
+    Outcome outcome = judged(work, reading, events);
+    if (reading && spent_before) outcome.metrics[std::string(kTrialEnergy)] = {(reading->energy + *spent_before).si(), {}, {}, {}};
+    return outcome;
+  }
+
+  Outcome judged(const Result<Work>& work, const Result<WindowReading>& reading, double events) {
     if (!work) return ended(TrialState::kFailed, work.error().text());
     if (stop_.stop_requested()) return ended(TrialState::kVoid, "interrupted");
     Outcome outcome;
@@ -223,10 +236,24 @@ class Run {
       return ended(TrialState::kFailed, fmt::format("nothing was answered within {:.0f} s", plan_.window_limit.count()));
     outcome.metrics =
         measure(*work, *reading, device_.energy_meter ? device_.energy_meter->info().error_sources : std::vector<std::string>{});
+    if (const auto happened = events_now() - events; happened > 0.0) {
+      return ended(TrialState::kVoid,
+                   fmt::format("the hardware slowed itself down {:.0f} times meanwhile (under-voltage or over-current)", happened));
+    }
     for (const auto& gauge : device_.gauges) {
+      if (gauge->counts()) continue;
       if (const auto value = gauge->read()) outcome.metrics[gauge->name()] = {*value, {}, 1, {}};
     }
     return outcome;
+  }
+
+  /// Sum of everything that counts throttling; what cannot be read counts nothing.
+  double events_now() const {
+    double sum = 0.0;
+    for (const auto& gauge : device_.gauges) {
+      if (gauge->counts()) sum += gauge->read().value_or(0.0);
+    }
+    return sum;
   }
 
   /// As many latencies as the strictest percentile needs. Only an exploratory trial may end early on the SLO: reference and confirmation

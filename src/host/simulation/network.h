@@ -1,7 +1,7 @@
 #pragma once
 // Neural networks as data: the work of every layer, computed from the published architecture. No weights, no arithmetic on tensors.
 
-#include <cstdint>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,14 +19,14 @@ enum class LayerKind { kDense, kDepthwise, kElementwise };
 struct Layer {
   std::string name;
   LayerKind kind = LayerKind::kElementwise;
-  double macs = 0.0;      ///< multiply-accumulates
-  double weights = 0.0;   ///< elements of parameters read
-  double inputs = 0.0;    ///< elements of activations read
-  double outputs = 0.0;   ///< elements of activations written
-  double rows = 0.0;      ///< as a product: output positions
-  double columns = 0.0;   ///< as a product: output channels (all heads together for attention)
-  double depth = 0.0;     ///< as a product: length of the sum behind one output element
-  bool trainable = true;  ///< has parameters of its own, so a backward pass computes their gradient
+  double macs = 0.0;     ///< multiply-accumulates
+  double weights = 0.0;  ///< elements of parameters read
+  double inputs = 0.0;   ///< elements of activations read
+  double outputs = 0.0;  ///< elements of activations written
+  double rows = 0.0;     ///< as a product: output positions
+  double columns = 0.0;  ///< as a product: output channels (all heads together for attention)
+  double depth = 0.0;    ///< as a product: length of the sum behind one output element
+  std::size_t alike = 0;  ///< index of the network's first layer with the same work
 };
 
 /// What the CPU does for one item before the GPU sees it; zero pixels where there is no image.
@@ -42,10 +42,12 @@ struct Network {
   Preprocessing preprocessing;
 
   double macs() const;  ///< per item
+  /// Fills in `Layer::alike`.
+  void find_alike();
 };
 
-/// Resolution of the source images: 1920 x 1080 traffic-camera frames.
-inline constexpr double kSourcePixels = 1920.0 * 1080.0;
+/// Resolution of the source images: 640 x 480, a common size of traffic-camera streams (the paper does not state its own).
+inline constexpr double kSourcePixels = 640.0 * 480.0;
 
 /// EfficientNet with the given scaling (Tan and Le 2019, table 1 and the reference implementation's rounding), 1000 classes.
 Network efficientnet(std::string name, double width, double depth, int resolution);

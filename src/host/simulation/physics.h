@@ -51,6 +51,7 @@ struct Constants {
   double throttle_hysteresis = 0.0;       ///< kelvin below the trip point at which it recovers
   double throttle_gpu_hz = 0.0;           ///< highest GPU clock while throttled
   double governor_seconds = 0.0;          ///< time constant with which the GPU governor follows the load
+  double image_gap_seconds = 0.0;         ///< pause before each image in the load of the paper's table 3
 };
 
 /// The fitted numbers, 30 in all and the same list for every board; meaning, unit, bounds and source are in `scalar_table`.
@@ -83,8 +84,8 @@ struct Scalars {
   double cpu_voltage_floor = 0.0;
   double cpu_idle_watts = 0.0;
   double other_watts = 0.0;
+  double governor_full_load = 0.0;
   double governor_exponent = 0.0;
-  double image_gap_seconds = 0.0;
 };
 
 /// One row of the list of fitted numbers.
@@ -105,7 +106,7 @@ struct Bounds {
 
 struct Board {
   std::string name;   ///< "jetson-tx2"
-  std::string model;  ///< as the device tree says it
+  std::string title;  ///< "Jetson TX2 developer kit"
   std::vector<Hertz> gpu_levels;
   std::vector<Hertz> mem_levels;
   std::vector<Hertz> cpu_levels;
@@ -126,7 +127,8 @@ Result<Board> parse_board(std::string_view text);
 
 /// Work of one GPU kernel, all clocks left out.
 struct Kernel {
-  double compute_cycles = 0.0;  ///< GPU cycles of arithmetic, occupancy included
+  double gpu_cycles = 0.0;      ///< GPU cycles at the real occupancy, or moving data through the caches where that takes longer
+  double compute_cycles = 0.0;  ///< of the arithmetic units at full width: what their power follows
   double traffic_bytes = 0.0;   ///< to and from DRAM
 };
 
@@ -143,8 +145,7 @@ struct Plan {
 
   /// `kernels` with equal ones counted once; the closed form sums over these.
   struct Group {
-    double compute_cycles = 0.0;
-    double traffic_bytes = 0.0;
+    Kernel kernel;
     double count = 0.0;
   };
   std::vector<Group> groups;
@@ -188,7 +189,8 @@ Rails rail_power(const Board& board, const Clocks& clocks, const Activity& activ
 /// Temperature at which the board settles when it draws `power` for long.
 Celsius equilibrium(const Board& board, Watts power);
 
-/// Where the governor wants the GPU clock for a load in [0, 1]: the share of time between the first and the last kernel of batches.
+/// Where the governor wants the GPU clock. `load` in [0, 1] is the share of the last whole period (batch, and the pause before it) that lay
+/// between the first kernel's turn and the end of the last; kernels waiting for their launch count as load.
 Hertz governor_target(const Board& board, const Setting& setting, double load);
 /// Its clock `step` later: it follows its target with the time constant `governor_seconds`.
 Hertz governor_next(const Board& board, const Setting& setting, Hertz now, double load, Seconds step);

@@ -1,0 +1,12 @@
+#pragma once
+// Subcommands of polythrottle-bench.
+
+#include <CLI/App.hpp>
+
+namespace polythrottle::bench {
+
+void add_grid(CLI::App& app, int& exit_code);
+void add_trials(CLI::App& app, int& exit_code);
+void add_paper(CLI::App& app, int& exit_code);
+
+}  // namespace polythrottle::bench

@@ -1,0 +1,129 @@
+#include "cli/machine_space.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "cli/open_device.h"
+#include "study/device.h"
+
+namespace polythrottle {
+namespace {
+
+const Value& reference_level(const Parameter& p) {
+  const bool lowest = p.role == Role::kBatch || p.role == Role::kClockFloor || p.name == "instances";
+  return lowest ? p.levels.front() : p.levels.back();
+}
+
+/// Leaves the wanted levels of a machine's knob.
+Status restrict_levels(Parameter& p, const std::vector<std::string>& texts) {
+  std::vector<Value> keep;
+  for (const auto& text : texts) {
+    TRY(auto level, parse_level(p, text));
+    keep.push_back(std::move(level));
+  }
+  std::erase_if(p.levels, [&](const Value& level) { return std::find(keep.begin(), keep.end(), level) == keep.end(); });
+  return {};
+}
+
+/// Takes the wanted meter out of those found.
+Result<std::unique_ptr<Meter>> choose_meter(Machine& machine, const std::string& wanted) {
+  for (auto& meter : machine.meters) {
+    if (wanted.empty() || meter->info().name == wanted) return std::move(meter);
+  }
+  for (const auto& absence : machine.absent_meters) {
+    if (wanted.empty() || absence.name == wanted) {
+      Error error = absence.why;
+      error.what = fmt::format("meter {}: {}", absence.name, error.what);
+      return tl::unexpected<Error>(std::move(error));
+    }
+  }
+  std::string names;
+  for (const auto* driver : meter_drivers()) names += fmt::format("{}{}", names.empty() ? "" : ", ", driver->name);
+  return fail(Errc::kInvalid, fmt::format("unknown meter '{}'", wanted), "one of " + names);
+}
+
+}  // namespace
+
+Result<std::vector<int>> own_levels(const std::string& name, const std::vector<std::string>& texts, int reference) {
+  if (texts.empty()) return std::vector<int>{reference};
+  std::vector<int> out;
+  for (const auto& text : texts) {
+    int number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size() || number < 1 || number > 65536) {
+      return fail(Errc::kInvalid, fmt::format("--knob {}: '{}' is no whole number from 1 to 65536", name, text));
+    }
+    out.push_back(number);
+  }
+  std::sort(out.begin(), out.end());
+  if (std::adjacent_find(out.begin(), out.end()) != out.end()) return fail(Errc::kInvalid, fmt::format("--knob {} repeats a level", name));
+  return out;
+}
+
+Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine& machine,
+                                        std::map<std::string, std::vector<std::string>> wanted, const TuneOptions& options,
+                                        const Space::Coupling& allowed) {
+  MachineSpace out;
+  std::vector<Parameter> parameters(own.begin(), own.end());
+  for (auto& knob : machine.knobs_by_request) {
+    if (wanted.contains(knob->parameter().name)) machine.knobs.push_back(std::move(knob));
+  }
+  for (auto& knob : machine.knobs) {
+    Parameter p = knob->parameter();
+    if (const auto it = wanted.find(p.name); it != wanted.end()) {
+      const bool off = it->second.empty();
+      if (!off) {
+        TRY_STATUS(restrict_levels(p, it->second));
+      }
+      wanted.erase(it);
+      if (off) continue;  // neither moved nor part of the space
+    }
+    parameters.push_back(std::move(p));
+    out.knobs.push_back(std::move(knob));
+  }
+  if (!wanted.empty()) {
+    std::string names;
+    for (const auto& p : parameters) names += (names.empty() ? "" : ", ") + p.name;
+    return fail(Errc::kInvalid, fmt::format("--knob: this machine has no knob '{}'", wanted.begin()->first),
+                "it has " + names + "; 'polythrottle probe' says more");
+  }
+  for (const auto& p : parameters) out.reference.set(p.name, reference_level(p));
+  TRY(out.reference, parse_reference(options.reference, parameters, out.reference));
+  const auto together = [&](const Config& c) { return (!allowed || allowed(c)) && (!machine.coupling || machine.coupling(c)); };
+  TRY(out.space, Space::product(std::move(parameters), together, out.reference));
+  if (!out.space.find(out.reference)) {
+    return fail(Errc::kInvalid, fmt::format("the reference {} is not in the space", out.reference.text()), "--reference names another");
+  }
+  if (!out.space.thinned().empty()) out.notes.push_back(out.space.thinned());
+  return out;
+}
+
+Status fill_device(Device& device, Machine& machine, MachineSpace parts, const TuneOptions& options) {
+  TRY(device.energy_meter, choose_meter(machine, options.meter));
+  const MeterInfo& info = device.energy_meter->info();
+  device.space = std::move(parts.space);
+  device.reference = std::move(parts.reference);
+  device.knobs = std::move(parts.knobs);
+  device.gauges = std::move(machine.gauges);
+  device.description = machine.description;
+  device.energy_provenance = info.estimated ? Provenance::kEstimated : Provenance::kMeasured;
+  device.meter = info.name;
+  device.meter_boundary = fmt::format("meter {}, {}; error {}", info.name, info.boundary, info.error);
+  for (const auto& row : metric_table()) {
+    const bool gauged =
+        std::any_of(device.gauges.begin(), device.gauges.end(), [&](const auto& g) { return g->name() == row.name && !g->counts(); });
+    const bool of_a_gauge = row.name == kTemperature || row.name == kMemory;
+    if (row.name != kEnergyProxy && (!of_a_gauge || gauged)) device.metrics.emplace_back(row.name);
+  }
+  device.notes.insert(device.notes.end(), parts.notes.begin(), parts.notes.end());
+  if (info.estimated) {
+    for (const auto& absence : machine.absent_meters) {
+      device.notes.push_back(fmt::format("energy is estimated; meter {}: {}", absence.name, absence.why.text()));
+    }
+  }
+  return {};
+}
+
+}  // namespace polythrottle

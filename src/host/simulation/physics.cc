@@ -1,0 +1,342 @@
+#include "host/simulation/physics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <tuple>
+
+namespace polythrottle::simulation {
+namespace {
+
+double element_bytes(Precision precision) { return precision == Precision::kFp16 ? 2.0 : 4.0; }
+
+/// What one layer asks of the GPU, by the kind of unit that serves it.
+struct Work {
+  LayerKind kind = LayerKind::kElementwise;
+  double macs = 0.0;
+  double outputs = 0.0;      ///< elements computed in parallel
+  double depth = 0.0;        ///< length of the sum behind each
+  double weights = 0.0;      ///< elements
+  double activations = 0.0;  ///< elements read and written
+};
+
+/// Peak multiply-accumulates per GPU cycle that a large kernel of this kind reaches.
+double rate(const Board& board, LayerKind kind, Precision precision) {
+  const Scalars& s = board.scalars;
+  const bool single = precision == Precision::kFp32;
+  if (kind == LayerKind::kDense) return board.constants.matrix_macs_per_cycle * s.matrix_efficiency / (single ? s.half_speedup : 1.0);
+  // Vector lanes take two FP16 numbers at once where the matrix units gain as much.
+  return board.constants.vector_macs_per_cycle * s.vector_efficiency * (single ? 1.0 : std::min(2.0, s.half_speedup));
+}
+
+Kernel kernel(const Board& board, const Work& work, Precision precision) {
+  const Scalars& s = board.scalars;
+  const double size = element_bytes(precision);
+  Kernel result;
+  double arithmetic = 0.0;
+  if (work.macs > 0.0) {
+    result.compute_cycles = work.macs / rate(board, work.kind, precision);
+    const double waiting = s.occupancy_half * board.constants.vector_macs_per_cycle / work.outputs;
+    const double shallow = work.kind == LayerKind::kDense ? s.depth_half / work.depth : 0.0;
+    arithmetic = result.compute_cycles * (1.0 + waiting) * (1.0 + shallow);
+  }
+  const double activations = work.activations * size;
+  const double weights = work.weights * size;
+  result.gpu_cycles = std::max(arithmetic, (activations + weights) / s.gpu_bytes_per_cycle);
+  result.traffic_bytes = weights + activations * activations / (activations + s.cache_bytes);
+  return result;
+}
+
+Work forward(const Layer& layer, double batch) {
+  return {layer.kind,  layer.macs * batch, layer.rows * layer.columns * batch,
+          layer.depth, layer.weights,      (layer.inputs + layer.outputs) * batch};
+}
+
+/// Gradient of a layer's inputs: the transposed product, reading the gradient of the outputs, and the activations where it is element-wise.
+Work input_gradient(const Layer& layer, double batch) {
+  Work work = forward(layer, batch);
+  if (layer.kind == LayerKind::kDense) {
+    work.outputs = layer.rows * layer.depth * batch;
+    work.depth = layer.columns;
+  } else if (layer.kind == LayerKind::kElementwise) {
+    work.activations += layer.inputs * batch;
+  }
+  return work;
+}
+
+/// Gradient of a layer's weights: the sum runs over the positions of the whole batch.
+Work weight_gradient(const Layer& layer, double batch) {
+  Work work = forward(layer, batch);
+  work.outputs = std::max(1.0, layer.columns * layer.depth);
+  work.depth = std::max(1.0, layer.rows * batch);
+  return work;
+}
+
+Plan empty_plan(const Board& board, const Network& network, Precision precision, int batch) {
+  Plan plan;
+  plan.board = &board;
+  plan.precision = precision;
+  plan.batch = batch;
+  plan.images = network.preprocessing.decoded_pixels > 0.0;
+  plan.request_cycles = board.scalars.request_cycles;
+  // Resizing writes few pixels and reads the decoded ones, so its time is that of the source image for every network.
+  plan.preprocess_cycles = network.preprocessing.decoded_pixels * board.scalars.pixel_cycles * batch;
+  plan.preprocess_workers = std::min<double>(batch, board.constants.cpu_cores);
+  return plan;
+}
+
+void group(Plan& plan) {
+  std::map<std::tuple<double, double, double>, std::size_t> seen;
+  for (const Kernel& kernel : plan.kernels) {
+    const auto [place, added] = seen.try_emplace({kernel.gpu_cycles, kernel.compute_cycles, kernel.traffic_bytes}, plan.groups.size());
+    if (added) plan.groups.push_back({kernel, 0.0});
+    plan.groups[place->second].count += 1.0;
+  }
+}
+
+double gpu_voltage(const Board& board, Hertz clock) {
+  const Scalars& s = board.scalars;
+  const double above = std::max(0.0, clock / board.gpu_levels.back() - s.gpu_voltage_knee) / (1.0 - s.gpu_voltage_knee);
+  return s.gpu_voltage_floor + (1.0 - s.gpu_voltage_floor) * above;
+}
+
+double cpu_voltage(const Board& board, Hertz clock) {
+  const double floor = board.scalars.cpu_voltage_floor;
+  return floor + (1.0 - floor) * (clock / board.cpu_levels.back());
+}
+
+/// All clock-dependent costs of a kernel; divisions by the clocks are done once per setting, not once per kernel.
+struct Timing {
+  double gpu_period;  // s per GPU cycle
+  double byte_time;   // s per DRAM byte
+  double fixed;       // s per kernel, memory latency and pipeline fill
+  double launch;      // s per kernel on the CPU
+  double overlap;
+
+  Timing(const Board& board, const Clocks& clocks, double share)
+      : gpu_period(1.0 / clocks.gpu.si()),
+        byte_time(1.0 / (board.constants.dram_bytes_per_mem_cycle * board.scalars.dram_efficiency * clocks.mem.si() * share)),
+        fixed(board.scalars.kernel_cycles / clocks.gpu.si() + board.scalars.memory_latency_cycles / clocks.mem.si()),
+        launch(board.scalars.launch_cycles / clocks.cpu.si()),
+        overlap(board.scalars.overlap) {}
+
+  double busy(const Kernel& kernel) const {
+    const double gpu = kernel.gpu_cycles * gpu_period;
+    const double memory = kernel.traffic_bytes * byte_time;
+    return fixed + std::max(gpu, memory) + overlap * std::min(gpu, memory);
+  }
+};
+
+/// One batch at fixed clocks.
+struct Totals {
+  double span = 0.0;
+  double busy = 0.0;
+  double compute = 0.0;
+  double bytes = 0.0;
+  double launches = 0.0;  // s of a CPU core
+};
+
+Totals totals(const Plan& plan, const Clocks& clocks) {
+  const Timing timing(*plan.board, clocks, 1.0);
+  Totals sum;
+  double count = 0.0;
+  for (const Plan::Group& group : plan.groups) {
+    const double busy = timing.busy(group.kernel);
+    sum.busy += group.count * busy;
+    sum.span += group.count * std::max(busy, timing.launch);
+    sum.compute += group.count * group.kernel.compute_cycles;
+    sum.bytes += group.count * group.kernel.traffic_bytes;
+    count += group.count;
+  }
+  sum.compute *= timing.gpu_period;
+  sum.launches = count * timing.launch;
+  return sum;
+}
+
+/// Leakage on the GPU rail at the reference temperature.
+double leakage(const Board& board, Hertz gpu) {
+  const double voltage = gpu_voltage(board, gpu);
+  return board.scalars.gpu_leakage_watts * voltage * voltage;
+}
+
+}  // namespace
+
+Result<Precision> find_precision(std::string_view name) {
+  for (const Precision precision : {Precision::kFp16, Precision::kFp32}) {
+    if (name == to_string(precision)) return precision;
+  }
+  return fail(Errc::kNotFound, "precision " + std::string(name) + ": unknown", "known: fp16, fp32");
+}
+
+const char* to_string(Precision precision) { return precision == Precision::kFp16 ? "fp16" : "fp32"; }
+
+Plan inference_plan(const Board& board, const Network& network, Precision precision, int batch) {
+  Plan plan = empty_plan(board, network, precision, batch);
+  // Repeated blocks have equal layers, so only the first of each kind is worked out.
+  std::vector<std::size_t> group_of(network.layers.size());
+  plan.kernels.reserve(network.layers.size());
+  for (std::size_t index = 0; index < network.layers.size(); ++index) {
+    const Layer& layer = network.layers[index];
+    if (layer.alike == index) {
+      group_of[index] = plan.groups.size();
+      plan.groups.push_back({kernel(board, forward(layer, batch), precision), 0.0});
+    } else {
+      group_of[index] = group_of[layer.alike];
+    }
+    Plan::Group& group = plan.groups[group_of[index]];
+    group.count += 1.0;
+    plan.kernels.push_back(group.kernel);
+  }
+  return plan;
+}
+
+Plan training_plan(const Board& board, const Network& network, Precision precision, int batch, int output_dimension) {
+  Plan plan = empty_plan(board, network, precision, batch);
+  std::vector<Layer> layers = network.layers;
+  Layer& last = layers.back();
+  const double scale = output_dimension / last.columns;
+  last.columns = output_dimension;
+  last.macs *= scale;
+  last.weights *= scale;
+  last.outputs *= scale;
+  for (const Layer& layer : layers) plan.kernels.push_back(kernel(board, forward(layer, batch), precision));
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+    plan.kernels.push_back(kernel(board, input_gradient(*layer, batch), precision));
+    if (layer->weights > 0.0) plan.kernels.push_back(kernel(board, weight_gradient(*layer, batch), precision));
+  }
+  for (const Layer& layer : layers) {
+    // Gradient descent with momentum reads weight, gradient and momentum, and writes weight and momentum.
+    const Work update{LayerKind::kElementwise, 0.0, 0.0, 0.0, 5.0 * layer.weights, 0.0};
+    if (layer.weights > 0.0) plan.kernels.push_back(kernel(board, update, precision));
+  }
+  group(plan);
+  return plan;
+}
+
+KernelTime kernel_time(const Plan& plan, const Kernel& kernel, const Clocks& clocks, double bandwidth_share) {
+  const Timing timing(*plan.board, clocks, bandwidth_share);
+  KernelTime time;
+  time.busy = Seconds(timing.busy(kernel));
+  time.launch = Seconds(timing.launch);
+  time.wall = std::max(time.busy, time.launch);
+  time.compute = Seconds(kernel.compute_cycles * timing.gpu_period);
+  time.bytes = kernel.traffic_bytes;
+  return time;
+}
+
+Seconds request_time(const Plan& plan, Hertz cpu) { return Seconds(plan.request_cycles / cpu.si()); }
+
+Seconds preprocess_time(const Plan& plan, Hertz cpu) { return Seconds(plan.preprocess_cycles / plan.preprocess_workers / cpu.si()); }
+
+Rails rail_power(const Board& board, const Clocks& clocks, const Activity& activity, Celsius temperature) {
+  const Scalars& s = board.scalars;
+  const double gpu = clocks.gpu / board.gpu_levels.back();
+  const double mem = clocks.mem / board.mem_levels.back();
+  const double cpu = clocks.cpu / board.cpu_levels.back();
+  const double vg = gpu_voltage(board, clocks.gpu);
+  const double vc = cpu_voltage(board, clocks.cpu);
+  const double warmer = temperature.si() - board.constants.reference_celsius;
+  const double compute = activity.gpu_compute + s.single_power_ratio * activity.gpu_compute_single;
+  Rails rails;
+  rails.gpu = Watts(leakage(board, clocks.gpu) * (1.0 + board.constants.leakage_per_kelvin * warmer) +
+                    vg * vg * gpu * (s.gpu_clock_watts + s.gpu_active_watts * activity.gpu_busy + s.gpu_compute_watts * compute));
+  rails.cpu = Watts(s.cpu_idle_watts + s.cpu_core_watts * activity.cpu_cores * vc * vc * cpu);
+  rails.memory = Watts(s.memory_clock_watts * std::pow(mem, s.memory_clock_exponent) + s.traffic_joules_per_byte * activity.traffic);
+  rails.other = Watts(s.other_watts);
+  return rails;
+}
+
+Celsius equilibrium(const Board& board, Watts power) {
+  return Celsius(board.constants.ambient_celsius + board.constants.thermal_resistance * power.si());
+}
+
+Hertz governor_target(const Board& board, const Setting& setting, double load) {
+  const double wanted = std::pow(std::clamp(load / board.scalars.governor_full_load, 0.0, 1.0), board.scalars.governor_exponent);
+  return setting.gpu_min + (setting.gpu_max - setting.gpu_min) * wanted;
+}
+
+Hertz governor_next(const Board& board, const Setting& setting, Hertz now, double load, Seconds step) {
+  const Hertz held = std::clamp(now, setting.gpu_min, setting.gpu_max);
+  const double moved = 1.0 - std::exp(-step.count() / board.constants.governor_seconds);
+  return held + (governor_target(board, setting, load) - held) * moved;
+}
+
+Steady steady_state(const Plan& plan, const Setting& setting, const Load& load) {
+  const Board& board = *plan.board;
+  const double request = request_time(plan, setting.cpu).count();
+  const double preprocess = preprocess_time(plan, setting.cpu).count();
+  const double gap = load.idle_gap.count();
+  const auto period_of = [&](double span) { return std::max(span + request + gap, preprocess); };
+
+  // The governor rests where the clock it wants is the clock it has. A faster clock shortens the busy span, so it wants less: one root.
+  Clocks clocks{setting.gpu_max, setting.mem, setting.cpu};
+  Totals batch = totals(plan, clocks);
+  const auto excess = [&](Hertz clock) {
+    clocks.gpu = clock;
+    batch = totals(plan, clocks);
+    return (governor_target(board, setting, batch.span / period_of(batch.span)) - clock).si();
+  };
+  double high = setting.gpu_max.si();
+  double high_excess = (governor_target(board, setting, batch.span / period_of(batch.span)) - setting.gpu_max).si();
+  if (high_excess < -1e-7 * high) {
+    // What is wanted at the highest clock is a lower end already, since a slower clock wants more.
+    double low = std::max(setting.gpu_min.si(), high + high_excess);
+    double low_excess = excess(Hertz(low));
+    int kept = 0;
+    for (int step = 0; step < 60 && low_excess > 1e-7 * high; ++step) {
+      const double middle = (low * high_excess - high * low_excess) / (high_excess - low_excess);
+      const double value = excess(Hertz(middle));
+      if (std::abs(value) < 1e-7 * high) break;
+      // Illinois rule: an end that stays twice counts half, so that both ends move.
+      if (value < 0.0) {
+        high = middle;
+        high_excess = value;
+        if (kept < 0) low_excess /= 2.0;
+        kept = -1;
+      } else {
+        low = middle;
+        low_excess = value;
+        if (kept > 0) high_excess /= 2.0;
+        kept = 1;
+      }
+    }
+  }
+
+  Steady steady;
+  const double period = period_of(batch.span);
+  steady.gpu = clocks.gpu;
+  steady.period = Seconds(period);
+  steady.latency = Seconds(period - gap);
+  steady.gpu_busy = batch.busy / period;
+  Activity mean;
+  mean.gpu_busy = steady.gpu_busy;
+  (plan.precision == Precision::kFp16 ? mean.gpu_compute : mean.gpu_compute_single) = batch.compute / period;
+  mean.traffic = batch.bytes / period;
+  mean.cpu_cores = (batch.launches + request + plan.preprocess_cycles / setting.cpu.si()) / period;
+
+  if (load.temperature) {
+    steady.temperature = *load.temperature;
+  } else {
+    // Leakage is linear in temperature and temperature in power, so the balance is one division.
+    const Celsius reference(board.constants.reference_celsius);
+    const double slope = leakage(board, clocks.gpu) * board.constants.leakage_per_kelvin;
+    const double cold = rail_power(board, clocks, mean, reference).total().si();
+    const double warmer = equilibrium(board, Watts(cold)).si() - reference.si();
+    steady.temperature = reference + Celsius(warmer / (1.0 - slope * board.constants.thermal_resistance));
+  }
+  steady.power = rail_power(board, clocks, mean, steady.temperature);
+  steady.energy = steady.power.total() * steady.period / plan.batch;
+  const Watts idle = rail_power(board, clocks, {}, steady.temperature).total();
+  steady.energy_in_flight = steady.energy - idle * load.idle_gap / plan.batch;
+  return steady;
+}
+
+Joules preprocess_energy(const Board& board, const Network& network, Hertz cpu) {
+  const Seconds time(network.preprocessing.decoded_pixels * board.scalars.pixel_cycles / cpu.si());
+  const Clocks clocks{board.gpu_levels.front(), board.mem_levels.back(), cpu};
+  Activity one;
+  one.cpu_cores = 1.0;
+  return rail_power(board, clocks, one, Celsius(board.constants.reference_celsius)).cpu * time;
+}
+
+}  // namespace polythrottle::simulation

@@ -1,0 +1,117 @@
+// The simulated boards through the real knobs, meters and lease, as a user runs them.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "e2e/program.h"
+
+namespace polythrottle::e2e {
+namespace {
+
+using nlohmann::json;
+
+std::vector<std::string> tune(const std::string& board, const std::string& network, std::vector<std::string> more) {
+  std::vector<std::string> all{"tune", "--device", "sim:" + board, "--model", network, "--quiet"};
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+TEST(Simulated, BothBoardsRunAWholeStudyAndSaySimulatedBesideEveryJoule) {
+  for (const char* board : {"jetson-tx2", "jetson-orin"}) {
+    const auto ran = run(tune(board, "efficientnet-b4", {"--slo", "2x", "--budget", "10", "--study", scratch("sim.sqlite")}));
+    ASSERT_EQ(ran.exit_code, 0) << ran.err;
+    std::istringstream lines(ran.out);
+    for (std::string line; std::getline(lines, line);) {
+      if (line.starts_with("energy per inference") || line.starts_with("power") || line.find("less energy") != std::string::npos ||
+          line.starts_with("Search:") || line.starts_with("Energy")) {
+        EXPECT_NE(line.find("simulated"), std::string::npos) << line;
+      }
+    }
+  }
+}
+
+TEST(Simulated, SpacesAreThoseOfThePaper) {
+  const auto candidates = [](const std::string& board, const std::string& space) {
+    const auto ran = run(tune(board, "bert-base", {"--slo", "1.2x", "--space", space, "--dry-run"}));
+    const std::size_t at = ran.out.find("Space    ");
+    return at == std::string::npos ? -1 : std::atoi(ran.out.c_str() + at + 9);
+  };
+  EXPECT_EQ(candidates("jetson-tx2", "paper"), 5005);
+  EXPECT_EQ(candidates("jetson-orin", "paper"), 1820);
+  EXPECT_EQ(candidates("jetson-tx2", "paper-7.2"), 715);
+  EXPECT_EQ(candidates("jetson-orin", "paper-7.2"), 260);
+  EXPECT_EQ(candidates("jetson-tx2", "full"), 60060);
+  EXPECT_EQ(candidates("jetson-orin", "full"), 52780);
+}
+
+TEST(Simulated, SameSeedSameJoules) {
+  const auto arguments = tune("jetson-orin", "efficientnet-b0", {"--slo", "1.5x", "--budget", "6", "--seed", "9", "--space", "paper"});
+  const auto result = [&](const std::string& name) {
+    auto more = arguments;
+    more.insert(more.end(), {"--study", scratch(name), "--json", "-"});
+    const auto ran = run(more);
+    EXPECT_EQ(ran.exit_code, 0) << ran.err;
+    return json::parse(ran.out);
+  };
+  const json a = result("same-a.sqlite"), b = result("same-b.sqlite");
+  EXPECT_EQ(a["best"], b["best"]);
+  EXPECT_EQ(a["reference"], b["reference"]);
+}
+
+TEST(Simulated, TheGridOfTheBatchOneSpaceIsFoundToBeWhatTheTruthSays) {
+  // 52 settings: the search that measures all of them ends within the noise of the noise-free best.
+  const auto ran = run(tune("jetson-orin", "efficientnet-b4",
+                            {"--slo", "1.2x", "--space", "paper-7.2", "--knob", "batch=1", "--optimizer", "grid", "--study",
+                             scratch("grid.sqlite"), "--json", "-"}));
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  const json result = json::parse(ran.out);
+  EXPECT_EQ(result["stop"]["trials"], 52);
+  EXPECT_EQ(result["saving"]["provenance"], "simulated");
+  EXPECT_GT(result["saving"]["ratio"].get<double>(), 0.02);
+  EXPECT_EQ(result["confirmed_rounds"], 3);
+}
+
+TEST(Simulated, ARefusedWriteIsARefusedTrialAndALyingNodeIsNoticed) {
+  for (const char* fault : {"refuse:", "lie:"}) {
+    // From the third second on, so that the reference can be set.
+    const auto ran = run(
+        tune("jetson-orin", "efficientnet-b0",
+             {"--slo", "3x", "--space", "paper-7.2", "--knob", "batch=1", "--budget", "8", "--faults",
+              std::string(fault) + "/sys/class/devfreq/17000000.ga10b/max_freq@3..60", "--study", scratch("fault.sqlite"), "--csv", "-"}));
+    EXPECT_NE(ran.out.find(",refused,"), std::string::npos) << fault << ran.out << ran.err;
+  }
+}
+
+TEST(Simulated, BadInputNamesWhatThereIs) {
+  const auto complaint = [](const std::vector<std::string>& arguments) {
+    const auto ran = run(arguments);
+    EXPECT_EQ(ran.exit_code, 2) << ran.err;
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+    return ran.err;
+  };
+  EXPECT_NE(complaint(tune("jetson-nano", "bert-base", {"--slo", "2x"})).find("jetson-tx2"), std::string::npos);
+  EXPECT_NE(complaint(tune("jetson-tx2", "resnet", {"--slo", "2x"})).find("efficientnet-b0"), std::string::npos);
+  EXPECT_NE(complaint(tune("jetson-tx2", "bert-base", {"--slo", "2x", "--precision", "int8"})).find("fp16"), std::string::npos);
+  EXPECT_NE(complaint(tune("jetson-tx2", "bert-base", {"--slo", "2x", "--space", "small"})).find("paper-7.2"), std::string::npos);
+  EXPECT_NE(complaint(tune("jetson-tx2", "bert-base", {"--slo", "2x", "--faults", "refuse:/sys/nowhere"})).find("/sys/nowhere"),
+            std::string::npos);
+  EXPECT_NE(complaint({"probe", "--device", "sim:jetson-nano"}).find("jetson-orin"), std::string::npos);
+}
+
+TEST(Simulated, AnSloBelowTheFastestSettingNamesIt) {
+  const auto ran = run(tune("jetson-orin", "bert-base", {"--slo", "mean=1us", "--budget", "4", "--study", scratch("slo.sqlite")}));
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_NE(ran.err.find("fastest setting seen"), std::string::npos) << ran.err;
+}
+
+TEST(Simulated, ProbeSaysWhatTheBoardWould) {
+  const auto ran = run({"probe", "--device", "sim:jetson-tx2"});
+  EXPECT_EQ(ran.exit_code, 0) << ran.err;
+  for (const char* word : {"Simulated", "gpu_min_hz", "gpu_max_hz", "mem_hz", "cpu_hz", "ina3221"}) {
+    EXPECT_NE(ran.out.find(word), std::string::npos) << word << "\n" << ran.out;
+  }
+}
+
+}  // namespace
+}  // namespace polythrottle::e2e
