@@ -1,0 +1,179 @@
+#include "study/runner.h"
+
+#include <gtest/gtest.h>
+
+#include "host/fake.h"
+
+namespace polythrottle {
+namespace {
+
+Parameter batch_knob() { return {"batch", "", Role::kBatch, {1.0, 2.0, 4.0}, ""}; }
+
+/// Draws `watts` for ever.
+class SteadyMeter final : public Meter {
+ public:
+  SteadyMeter(const Clock& clock, double watts) : clock_(clock), watts_(watts) {
+    info_.name = "steady";
+    info_.error_sources = {"gain"};
+  }
+  const MeterInfo& info() const override { return info_; }
+  Result<MeterSample> read() override {
+    const auto at = clock_.now();
+    const Joules energy(watts_ * (at - Clock::TimePoint{}).count());
+    return MeterSample{at, energy, {energy * 0.05}};
+  }
+
+ private:
+  const Clock& clock_;
+  double watts_;
+  MeterInfo info_;
+};
+
+/// A batch takes 10 ms plus 1 ms per item; warm-up is ten times as slow.
+class VirtualWork final : public Workload {
+ public:
+  explicit VirtualWork(Clock& clock) : clock_(clock) {}
+  std::span<const Parameter> parameters() const override { return parameters_; }
+  Status configure(const Config& config) override {
+    batch_ = *config.number("batch");
+    if (batch_ == refused_) return fail(Errc::kOutOfRange, "no memory for that");
+    return {};
+  }
+  Status warm_up(std::stop_token) override {
+    ++warmed_;
+    clock_.sleep_until(clock_.now() + Seconds(1.0));
+    return {};
+  }
+  Result<Work> run(const Budget& budget, std::stop_token) override {
+    Work work;
+    work.began = clock_.now();
+    seen_limit_ = budget.limit.has_value();
+    while (clock_.now() < work.began + budget.at_least || work.completions.size() < budget.samples) {
+      const auto from = clock_.now();
+      clock_.sleep_until(from + Seconds(0.010 + 0.001 * batch_));
+      work.completions.push_back({clock_.now(), clock_.now() - from, static_cast<std::size_t>(batch_)});
+      work.inferences += static_cast<std::size_t>(batch_);
+    }
+    work.ended = clock_.now();
+    return work;
+  }
+  int warmed_ = 0;
+  double refused_ = 0.0;
+  bool seen_limit_ = false;
+
+ private:
+  Clock& clock_;
+  std::vector<Parameter> parameters_{batch_knob()};
+  double batch_ = 1.0;
+};
+
+class RunStudy : public testing::Test {
+ protected:
+  RunStudy() {
+    auto work = std::make_unique<VirtualWork>(clock_);
+    work_ = work.get();
+    device_.workload = std::move(work);
+    device_.energy_meter = std::make_unique<SteadyMeter>(clock_, 11.0);
+    plan_.limits.push_back(parse_slo("1.2x").value());
+    plan_.confirm_rounds = 0;
+  }
+
+  Result<StudyEnd> run() {
+    const auto optimizer = make_optimizer("grid").value();
+    return run_study(device_, *journal_, nullptr, *optimizer, plan_, {}, stop_.get_token());
+  }
+
+  FakeFiles files_;
+  FakeClock clock_;
+  Host host_{files_, clock_};
+  Device device_{.host = host_, .space = Space::product({batch_knob()}).value(), .reference = Config{{"batch", 1.0}}};
+  VirtualWork* work_ = nullptr;
+  std::unique_ptr<Journal> journal_ = memory_journal();
+  Plan plan_;
+  std::stop_source stop_;
+};
+
+TEST_F(RunStudy, MeasuresEverySettingAndCountsNothingBeforeTheWindow) {
+  const auto end = run().value();
+  EXPECT_EQ(end.reason, StopReason::kExhausted);
+  const auto history = journal_->history().value();
+  ASSERT_EQ(history.size(), 3U);
+  EXPECT_EQ(history[0].advice.kind, Advice::Kind::kReference);
+  for (const auto& trial : history) {
+    const double batch = *trial.asked.number("batch");
+    // 11 W for 10 ms and 1 ms per item: the second of warm-up is not in it.
+    EXPECT_NEAR(trial.metrics().at(std::string(kEnergy)).value, 11.0 * (0.010 + 0.001 * batch) / batch, 1e-9);
+    EXPECT_NEAR(trial.metrics().at(std::string(kLatencyMean)).value, 0.010 + 0.001 * batch, 1e-9);
+    EXPECT_NEAR(trial.metrics().at(std::string(kPower)).value, 11.0, 1e-9);
+    EXPECT_NEAR(trial.metrics().at(std::string(kEnergy)).shared.at(0).relative, 0.05, 1e-9);
+    // But in what the search cost, it is.
+    EXPECT_GT(trial.metrics().at(std::string(kTrialEnergy)).value, 11.0 * 1.9);
+  }
+  EXPECT_EQ(work_->warmed_, 3);
+}
+
+TEST_F(RunStudy, ASettingThatIsRefusedIsARefusedTrialAndTheStudyGoesOn) {
+  work_->refused_ = 2.0;
+  ASSERT_TRUE(run());
+  const auto history = journal_->history().value();
+  EXPECT_EQ(history[1].state, TrialState::kRefused);
+  EXPECT_EQ(history[2].state, TrialState::kCompleted);
+}
+
+TEST_F(RunStudy, AReferenceThatCannotBeMeasuredEndsTheStudyWithTheReason) {
+  work_->refused_ = 1.0;
+  const auto end = run();
+  ASSERT_FALSE(end);
+  EXPECT_NE(end.error().what.find("no memory for that"), std::string::npos);
+}
+
+TEST_F(RunStudy, OnlyExplorationMayBeCutShortByTheSlo) {
+  plan_.budget = 1;
+  ASSERT_TRUE(run());
+  EXPECT_FALSE(work_->seen_limit_);
+  plan_.budget = 2;
+  ASSERT_TRUE(run());
+  EXPECT_TRUE(work_->seen_limit_);
+}
+
+TEST_F(RunStudy, ConfirmsInAlternation) {
+  plan_.limits = {parse_slo("2x").value()};
+  plan_.confirm_rounds = 2;
+  ASSERT_TRUE(run());
+  const auto history = journal_->history().value();
+  ASSERT_EQ(history.size(), 7U);
+  for (std::size_t i = 3; i < 7; ++i) {
+    EXPECT_EQ(history[i].advice.kind, Advice::Kind::kVerify);
+    EXPECT_EQ(history[i].asked, (Config{{"batch", i % 2 == 1 ? 1.0 : 4.0}}));
+  }
+}
+
+TEST_F(RunStudy, GoesOnWhereTheJournalEndsAndTriesALostTrialAgain) {
+  plan_.budget = 2;
+  ASSERT_TRUE(run());
+  ASSERT_TRUE(journal_->begin({Advice::Kind::kTry, Config{{"batch", 4.0}}, "", {}}, 0, 0.0));  // and then we died
+  plan_.budget = 3;
+  ASSERT_TRUE(run());
+  const auto history = journal_->history().value();
+  ASSERT_EQ(history.size(), 4U);
+  EXPECT_EQ(history[2].state, TrialState::kLost);
+  EXPECT_EQ(history[3].state, TrialState::kCompleted);
+  EXPECT_EQ(history[3].asked, history[2].asked);
+}
+
+TEST_F(RunStudy, AStopBeforeTheFirstTrialLeavesNothingBehind) {
+  stop_.request_stop();
+  EXPECT_EQ(run().value().reason, StopReason::kInterrupted);
+  EXPECT_TRUE(journal_->history().value().empty());
+}
+
+TEST_F(RunStudy, APercentileWithTooFewSamplesIsUndecidedAndNotRecommended) {
+  plan_.limits = {parse_slo("p99=50ms").value()};
+  plan_.budget = 1;
+  ASSERT_TRUE(run());
+  // The workload gives what is asked for, so p99 has its 299.
+  EXPECT_EQ(*journal_->history().value()[0].metrics().at(std::string(kLatencyP99)).samples, 299U);
+}
+
+}  // namespace
+}  // namespace polythrottle
