@@ -22,7 +22,7 @@ struct MachineSpace {
 };
 
 /// `own`: the workload's knobs. `wanted`: --knob flags by name, those of the workload's knobs already taken out. `allowed`: of the
-/// workload. Reference: batch, instances and clock floors at their lowest, everything else at its highest (definitions.md), then
+/// workload. Reference: batch, instances and clock floors at their lowest, everything else at its highest (docs/terms.md), then
 /// --reference. Takes the knobs it uses out of `machine`. Errors: kInvalid for names and levels that are not there.
 Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine& machine,
                                         std::map<std::string, std::vector<std::string>> wanted, const TuneOptions& options,

@@ -126,10 +126,13 @@ class SqliteJournal final : public Journal {
   }
 
   Status finish(TrialId id, const Outcome& outcome, double wall_seconds) override {
-    Statement update(
-        db_.get(),
-        "UPDATE trials SET state = ?, got = ?, metrics = ?, errors = ?, note = ?, notes = ?, finished = ? WHERE id = ? AND state = 'running'");
-    update.text(to_string(outcome.state)).text(dump(to_json(outcome.got))).text(dump(to_json(outcome.metrics))).text(dump(errors_to_json(outcome.metrics)));
+    Statement update(db_.get(),
+                     "UPDATE trials SET state = ?, got = ?, metrics = ?, errors = ?, note = ?, notes = ?, finished = ? WHERE id = ? AND "
+                     "state = 'running'");
+    update.text(to_string(outcome.state))
+        .text(dump(to_json(outcome.got)))
+        .text(dump(to_json(outcome.metrics)))
+        .text(dump(errors_to_json(outcome.metrics)));
     update.text(outcome.note).text(dump(Json(outcome.notes))).real(wall_seconds).integer(id);
     if (update.step() != SQLITE_DONE) return error("write");
     if (sqlite3_changes(db_.get()) != 1) return fail(Errc::kInvalid, fmt::format("finish: trial {} is not running", id));

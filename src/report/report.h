@@ -19,7 +19,7 @@ std::string render_trials(const Summary& summary);
 /// The Pareto set of objective against latency.
 std::string render_pareto(const Summary& summary);
 
-/// The JSON of definitions.md ("tune --json"), pretty-printed, with a newline at the end.
+/// The JSON of docs/terms.md ("tune --json"), pretty-printed, with a newline at the end.
 std::string render_json(const Summary& summary);
 /// One line per trial: id, state, kind, knobs, metrics with their standard errors, note. RFC 4180 with a header.
 std::string render_csv(const Summary& summary);

@@ -28,7 +28,7 @@ using Value = std::variant<double, std::string>;
 std::string to_text(const Value& value);
 
 struct Parameter {
-  std::string name;           ///< as in definitions.md, e.g. "gpu_max_hz"; recorded tables keep their column names
+  std::string name;           ///< as in docs/terms.md, e.g. "gpu_max_hz"; recorded tables keep their column names
   std::string unit;           ///< "Hz", "W", "" for a plain number
   Role role = Role::kOther;   ///< kCategory if and only if the levels are labels or have no order
   std::vector<Value> levels;  ///< distinct; numbers ascending; at least one

@@ -26,9 +26,9 @@ class Space {
   using Coupling = std::function<bool(const Config&)>;
 
   /// All combinations of the parameters' levels for which `allowed` holds, first parameter slowest.
-  /// Above kMaxCandidates allowed combinations, levels of the parameter with the most are dropped, every second one, keeping both ends and the
-  /// level in `keep`, until they fit; `thinned()` then says so.
-  /// Errors: kInvalid if a parameter has no level, repeats one, or two share a name; kOutOfRange if nothing is allowed.
+  /// Above kMaxCandidates allowed combinations, levels of the parameter with the most are dropped, every second one, keeping both ends and
+  /// the level in `keep`, until they fit; `thinned()` then says so. Errors: kInvalid if a parameter has no level, repeats one, or two share
+  /// a name; kOutOfRange if nothing is allowed.
   static Result<Space> product(std::vector<Parameter> parameters, const Coupling& allowed = {}, const Config& keep = {});
 
   /// Exactly these configurations, in this order (a recorded table). Each must name every parameter with one of its levels.

@@ -47,7 +47,7 @@ Result<ConstraintSpec> parse_constraint(std::string_view text);
 /// Puts the reference's value into a relative limit. Errors: kNotFound if the reference lacks the metric.
 Result<Constraint> resolve(const ConstraintSpec& spec, const Metrics& reference);
 
-/// Slack on every limit: measured equality must not flip a coin (definitions.md).
+/// Slack on every limit: measured equality must not flip a coin (docs/terms.md).
 inline constexpr double kSlack = 1.01;
 /// A recommendation needs at least this probability of meeting every limit.
 inline constexpr double kConfidence = 0.85;

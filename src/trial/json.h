@@ -1,5 +1,5 @@
 #pragma once
-// Records as JSON, the same in the journal and in what outsiders read (names: definitions.md).
+// Records as JSON, the same in the journal and in what outsiders read (names: docs/terms.md).
 
 #include <nlohmann/json_fwd.hpp>
 

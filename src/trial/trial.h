@@ -58,7 +58,7 @@ struct Trial {
 };
 
 /// The history as an optimizer may see it: void, running and lost trials left out, except that a setting lost twice counts as failed
-/// (definitions.md). Order kept.
+/// (docs/terms.md). Order kept.
 std::vector<Trial> teaching(std::span<const Trial> history);
 
 /// Estimates of all completed trials at `config`, pooled: means by the random-effects model where every trial states an error, else plain

@@ -11,7 +11,7 @@ namespace polythrottle::simulation {
 namespace {
 
 const std::string kCpu = "/sys/devices/system/cpu";
-/// Reading the GPU's `load` (AGX Orin, platforms.md 1.2).
+/// Reading the GPU's `load` (AGX Orin, docs/hardware.md).
 constexpr Seconds kLoadRead{320e-6};
 /// Ticks per second of the times in /proc.
 constexpr double kTicks = 100.0;
@@ -93,13 +93,13 @@ void add_identity(Bench& bench, const Identity& identity) {
   hardware.online.assign(static_cast<std::size_t>(identity.cpus), true);
   std::string compatible;
   for (const auto& name : identity.compatible) compatible += name + '\0';
-  // Strings of the device tree end in a NUL (platforms.md 1.1).
+  // Strings of the device tree end in a NUL (docs/hardware.md).
   tree.constant("/sys/firmware/devicetree/base/model", identity.model + '\0');
   tree.constant("/sys/firmware/devicetree/base/compatible", compatible);
   tree.link("/proc/device-tree", "/sys/firmware/devicetree/base");
   tree.constant("/etc/nv_tegra_release", identity.tegra_release + "\n");
   tree.constant("/etc/nvpmodel.conf", identity.power_modes);
-  // Mode 0 is MAXN on both boards (platforms.md 1.5).
+  // Mode 0 is MAXN on both boards (docs/hardware.md).
   tree.constant("/var/lib/nvpmodel/status", "pmode:0000\n");
   tree.constant("/dev/nvhost-gpu", "");
   tree.constant("/proc/sys/kernel/hostname", identity.hostname + "\n");
@@ -144,7 +144,7 @@ void add_cpus(Bench& bench, const std::string& driver, const std::string& govern
     const std::string folder = kCpu + "/cpufreq/policy" + std::to_string(fixed.first);
     for (const int cpu : fixed.cpus) tree.link(kCpu + "/cpu" + std::to_string(cpu) + "/cpufreq", folder);
     const bool old = bench.generation == Generation::kL4t49;
-    // A cluster without CPUs: no files on the older kernel (platforms.md 1.4), EBUSY on the newer ones (0.2, measured).
+    // A cluster without CPUs: no files on the older kernel (docs/hardware.md), EBUSY on the newer ones (0.2, measured).
     const auto add = [&](const std::string& name, std::function<Answer()> read, std::function<int(const std::string&)> write = {}) {
       Node node;
       node.read = [&hardware, cluster, read] { return all_offline(hardware, cluster()) ? Answer::refused(EBUSY) : read(); };
@@ -157,13 +157,12 @@ void add_cpus(Bench& bench, const std::string& driver, const std::string& govern
       if (old) node.present = [&hardware, cluster] { return !all_offline(hardware, cluster()); };
       tree.add(folder + "/" + name, std::move(node));
     };
-    const auto now_khz = [&hardware, cluster, &execution = bench.execution] {
+    const auto now_khz = [cluster, &execution = bench.execution] {
       const Cluster& c = cluster();
       if (c.governor == "userspace") return c.limits.target(c.wished);
       if (c.governor == "powersave") return c.limits.target(c.limits.min());
       // The load-driven governors raise a CPU with work to its limit and let the others fall.
       const bool high = c.governor == "performance" || execution.cpu_busy();
-      (void)hardware;
       return c.limits.target(high ? c.effective_max : c.effective_min);
     };
     add("affected_cpus", [&hardware, cluster] {
@@ -226,7 +225,7 @@ void add_cpus(Bench& bench, const std::string& driver, const std::string& govern
   }
   const auto all = static_cast<int>(hardware.online.size());
   for (int cpu = 0; cpu < all; ++cpu) {
-    // Also for cpu0: on a Jetson nvpmodel writes it (platforms.md 1.4).
+    // Also for cpu0: on a Jetson nvpmodel writes it (docs/hardware.md).
     tree.add(kCpu + "/cpu" + std::to_string(cpu) + "/online",
              {.read = [&hardware, cpu] { return Answer::of(hardware.online[static_cast<std::size_t>(cpu)] ? 1LL : 0LL); },
               .write =
@@ -294,7 +293,7 @@ void add_gpu(Bench& bench, const GpuNodes& nodes) {
       "governor", [&hardware] { return Answer::of(hardware.gpu_governor); },
       [&hardware, disturbed = bench.disturbed](const std::string& text) {
         const std::string name = without_newline(text);
-        if (!has_word(kGovernors, name)) return ENOENT;  // measured, platforms.md 0.2
+        if (!has_word(kGovernors, name)) return ENOENT;  // measured, docs/hardware.md
         hardware.gpu_governor = name;
         disturbed();
         return 0;
@@ -314,7 +313,7 @@ void add_gpu(Bench& bench, const GpuNodes& nodes) {
         return error;
       });
   tree.add(folder + "/polling_interval", switch_node(25));
-  // Governor files appear and vanish with the governor (platforms.md 6.1).
+  // Governor files appear and vanish with the governor (docs/hardware.md).
   tree.add(folder + "/userspace/set_freq", {.read = [&hardware] { return Answer::of(hardware.gpu_wished); },
                                             .write =
                                                 [&hardware, disturbed = bench.disturbed](const std::string& text) {
@@ -367,7 +366,7 @@ void add_emc(Bench& bench) {
   std::vector<long long> khz;
   for (const long long hertz : hardware.emc.table()) khz.push_back(hertz / 1000);
   tree.constant("/sys/kernel/debug/bpmp/debug/emc/possible_rates", joined(khz) + " (kHz)\n");
-  // Percent in use = this / current clock in kHz (platforms.md 1.3).
+  // Percent in use = this / current clock in kHz (docs/hardware.md).
   const std::string activity =
       bench.generation == Generation::kL4t49 ? "/sys/kernel/actmon_avg_activity/mc_all" : "/sys/kernel/debug/cactmon/mc_all";
   tree.add(activity, {.read = [&hardware] { return Answer::of(std::llround(hardware.memory_load() * hardware.mem_clock().si() * 1e-3)); }});

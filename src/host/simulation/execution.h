@@ -14,8 +14,8 @@ namespace polythrottle::simulation {
 
 using WorkId = std::uint64_t;
 
-/// How a GPU without partitions is shared (method.md section 5: edge GPUs have neither MPS nor MIG and take turns). No source read gives
-/// these three for a Jetson; they are choices of the usual order of magnitude, and nothing is fitted to them.
+/// How a GPU without partitions is shared (arXiv 2310.19991, section 5: edge GPUs have neither MPS nor MIG and take turns). No source read
+/// gives these three for a Jetson; they are choices of the usual order of magnitude, and nothing is fitted to them.
 struct Sharing {
   Seconds slice{2e-3};         ///< a context runs this long while another waits
   Seconds switching{150e-6};   ///< saving one context and loading the other; no kernel runs

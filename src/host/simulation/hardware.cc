@@ -10,6 +10,8 @@ namespace {
 constexpr double kLongestPause = 0.3;
 /// Steps while the clock moves, as part of the governor's time constant.
 constexpr double kGovernorStep = 0.05;
+/// A governor without latency is stepped as one of this latency, or time would stand still.
+constexpr double kShortestPeriod = 0.01;
 /// The clock rests when it is this near to its target, as part of it.
 constexpr double kAtRest = 1e-4;
 constexpr double kLongestStep = 0.25;  ///< s; the temperature moves with a time constant of minutes
@@ -91,7 +93,7 @@ void Hardware::period_ended() {
 
 Seconds Hardware::calm(bool kernels) const {
   const double target = governor_target(board, setting_, governor_load(kernels)).si();
-  const double period = board.constants.governor_seconds;
+  const double period = std::max(kShortestPeriod, board.constants.governor_seconds);
   if (std::abs(target - governed_) > kAtRest * target) return Seconds(kGovernorStep * period);
   // At rest; yet a load that goes on beyond the last period changes it.
   return Seconds(std::min(kLongestStep, since_ < last_period_ ? std::max(kGovernorStep * period, last_period_ - since_) : kLongestStep));
@@ -117,7 +119,6 @@ void Hardware::step(Seconds from, Seconds length, const Activity& activity, bool
   temperature_ = Celsius(settled + (temperature_.si() - settled) * std::exp(-time / constant));
   if (!throttled_ && temperature_.si() >= board.constants.throttle_celsius) {
     throttled_ = true;
-    ++throttle_events_;
   } else if (throttled_ && temperature_.si() < board.constants.throttle_celsius - board.constants.throttle_hysteresis) {
     throttled_ = false;
   }

@@ -40,7 +40,7 @@ struct Cluster {
 };
 
 /// Time from a limit taking hold in the kernel to the clock itself ("1/5/8 ms (CPU/GPU/memory)" on Orin NX, arXiv 2606.16106 as quoted in
-/// method.md section 9).
+/// arXiv 2606.16106).
 inline constexpr Seconds kCpuSettles{1e-3};
 inline constexpr Seconds kGpuSettles{5e-3};
 inline constexpr Seconds kMemSettles{8e-3};
@@ -80,7 +80,6 @@ class Hardware {
   Celsius temperature() const { return temperature_; }
   void set_temperature(Celsius temperature) { temperature_ = temperature; }
   bool throttled() const { return throttled_; }
-  long long throttle_events() const { return throttle_events_; }
   const RailJoules& energy() const { return energy_; }
   const Rails& power() const { return power_; }
   double gpu_load() const { return recent_load_; }
@@ -101,7 +100,6 @@ class Hardware {
   double governed_;  ///< Hz, what the stock governor has come to
   Celsius temperature_;
   bool throttled_ = false;
-  long long throttle_events_ = 0;
   RailJoules energy_;
   Rails power_;
   double recent_load_ = 0.0;

@@ -192,7 +192,7 @@ int EmcLimits::write_cap(std::string_view text) {
 }
 
 long long EmcLimits::rate() const {
-  // Unlocked, the clock stood at the top in every tegrastats line seen (platforms.md 1.8): the manager asks for what it may have.
+  // Unlocked, the clock stood at the top in every tegrastats line seen (docs/hardware.md): the manager asks for what it may have.
   const long long wanted = locked_ ? asked_ : (cap_ == 0 ? table_.back() : std::min(cap_, table_.back()));
   return std::min(std::max(round_up(wanted), min_rate_), max_rate_);
 }

@@ -8,7 +8,7 @@
 
 namespace polythrottle::simulation {
 
-/// Which rules a write follows (platforms.md 0.2): L4T 4.9 checks a pair of limits, kernels with PM QoS collect requests.
+/// Which rules a write follows (docs/hardware.md): L4T 4.9 checks a pair of limits, kernels with PM QoS collect requests.
 enum class Generation { kL4t49, kPmQos };
 
 /// A number as kstrtoul reads it: digits, at most one newline behind them. Clamped to 2^62.
@@ -19,7 +19,7 @@ std::optional<long long> leading_number(std::string_view text);
 /// scaling_min_freq and scaling_max_freq of one cpufreq policy, kHz.
 /// 4.9: drivers/cpufreq/cpufreq.c cpufreq_set_policy: EINVAL where min > max, then both are clamped to the hardware's range.
 /// PM QoS: the request is remembered; what reads back is the effective policy, of which max wins and both lie on the table, min rounded
-/// up and max down (cpufreq_frequency_table_verify and __resolve_freq; measured on 6.1, platforms.md 0.2).
+/// up and max down (cpufreq_frequency_table_verify and __resolve_freq; measured on 6.1, docs/hardware.md).
 class CpufreqLimits {
  public:
   /// `table` ascending.
@@ -69,9 +69,9 @@ class DevfreqLimits {
 };
 
 /// The memory clock behind BPMP's debugfs and the bandwidth manager's cap, Hz.
-/// While locked it holds the written rate, rounded up to one of the table ("1701.5 became 2133", method.md section 4); unlocked, the
-/// bandwidth manager sets it to the highest rate its cap and max_rate allow and a written rate does not last. The cap is that of the
-/// bandwidth manager alone, and its node shows the number last written whatever became of it (platforms.md 1.3).
+/// While locked it holds the written rate, rounded up to one of the table ("1701.5 became 2133", arXiv 2310.19991, section 4); unlocked,
+/// the bandwidth manager sets it to the highest rate its cap and max_rate allow and a written rate does not last. The cap is that of the
+/// bandwidth manager alone, and its node shows the number last written whatever became of it (docs/hardware.md).
 class EmcLimits {
  public:
   explicit EmcLimits(std::vector<long long> table);

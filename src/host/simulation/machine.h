@@ -32,7 +32,7 @@ struct WorkSpec {
   int output_dimension = 1000;  ///< of the new last layer; training only
 };
 
-/// A Jetson as its kernel shows it. The node tables follow shared/reference/platforms.md; what its hardware does is physics.h.
+/// A Jetson as its kernel shows it. The node tables follow docs/hardware.md; what its hardware does is physics.h.
 ///
 /// Time passes while somebody sleeps, waits for work, reads a sensor (0.55 ms per register) or writes a clock file (17 ms), and everything
 /// due on the way happens at its time: governor and clocks that settle, heat, sensors, faults, periodic calls. A periodic call is another

@@ -23,7 +23,7 @@ struct Answer {
 
 /// What a transfer to a chip or a look at a counter takes; a plain sysfs read of a variable is a system call.
 inline constexpr Seconds kPlainRead{10e-6};
-/// Writing one clock file: 17 ms (PolyThrottle, section 4: "about 17 ms per file"; method.md section 3).
+/// Writing one clock file: 17 ms (PolyThrottle, section 4: "about 17 ms per file").
 inline constexpr Seconds kClockWrite{17e-3};
 
 struct Node {

@@ -22,7 +22,7 @@ class Chance {
   bool has_spare_ = false;
 };
 
-/// How measurements scatter on real boards. Source: shared/data/README.md, "Noise seen elsewhere". The percentiles there are of the
+/// How measurements scatter on real boards. Source: docs/simulation.md, "Noise seen elsewhere". The percentiles there are of the
 /// scatter of single settings, so a setting first draws how noisy it is (log-normal through median and 95th percentile), then its batches
 /// scatter by that much.
 struct NoiseLevels {
@@ -46,7 +46,6 @@ class Noise {
   double latency_factor();
   /// Board power over its true value, now.
   double power_factor() const { return board_ * setting_power_ * batch_power_; }
-  bool on() const { return on_; }
 
  private:
   bool on_;

@@ -1,4 +1,4 @@
-// Jetson AGX Orin 32 GB developer kit, JetPack 5 (L4T R35.4.1, kernel 5.10). Paths and layouts: platforms.md 1.1 to 1.9.
+// Jetson AGX Orin 32 GB developer kit, JetPack 5 (L4T R35.4.1, kernel 5.10). Paths and layouts: docs/hardware.md.
 
 #include <algorithm>
 #include <cerrno>
@@ -49,12 +49,12 @@ void add_monitor(Bench& bench, std::size_t index, const std::string& folder, int
                                       chip().set_samples(static_cast<int>(std::min<long long>(*wanted, 1024)));
                                       return 0;
                                     }});
-  // The driver rounds up: 6.6 ms reads 7 (measured, platforms.md 1.8).
+  // The driver rounds up: 6.6 ms reads 7 (measured, docs/hardware.md).
   tree.add(hwmon + "/update_interval",
            {.read = [chip] { return Answer::of(static_cast<long long>(chip().cycle().count() * 1e3 + 0.999)); }});
 }
 
-/// The head of every section of nvpmodel.conf and what mode 0, the one in force, sets (names, ids and format: platforms.md 1.5).
+/// The head of every section of nvpmodel.conf and what mode 0, the one in force, sets (names, ids and format: docs/hardware.md).
 const std::string kPowerModes =
     "< PARAM TYPE=CLOCK NAME=GPU >\n"
     "MIN_FREQ /sys/devices/17000000.ga10b/devfreq/17000000.ga10b/min_freq\n"
@@ -96,7 +96,7 @@ void add_orin(Bench& bench) {
   add_emc(bench);
 
   // All shunts 2 mOhm (arch/arm64/boot/dts/nvidia/tegra234-p3701.dtsi), so 20 mA a step: 4968 and 1091 mW in a tegrastats line
-  // (platforms.md 1.8) are 4.968 V x 1000 mA and 4.960 V x 220 mA. The memory's rail is fed from the 5 V rail and is not to be added to it
+  // (docs/hardware.md) are 4.968 V x 1000 mA and 4.960 V x 220 mA. The memory's rail is fed from the 5 V rail and is not to be added to it
   // (there as hearsay; the sum of the other three is then the board).
   const auto chip = [&](std::vector<Channel> channels, std::uint64_t salt) {
     return Ina3221(std::move(channels), 1, bench.seed ^ salt, bench.noise);
@@ -116,7 +116,7 @@ void add_orin(Bench& bench) {
     bench.tree.constant(counters + "/" + event + "_throt_en", "1\n");
   }
 
-  // Zones of parts without power answer EAGAIN (platforms.md 1.9); the others resolve 1/32 of a degree.
+  // Zones of parts without power answer EAGAIN (docs/hardware.md); the others resolve 1/32 of a degree.
   using Kind = Zone::Kind;
   add_thermal(bench,
               {{"cpu-thermal", Kind::kDie, -1.0},

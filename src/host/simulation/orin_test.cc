@@ -1,4 +1,4 @@
-// Every quirk of an AGX Orin under JetPack 5 that platforms.md names and the simulation has.
+// Every quirk of an AGX Orin under JetPack 5 that docs/hardware.md names and the simulation has.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

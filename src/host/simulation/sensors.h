@@ -11,7 +11,7 @@
 
 namespace polythrottle::simulation {
 
-/// Reading one register of the chip: 550 us on AGX Orin (platforms.md 1.8). Nobody has published it for TX2, whose bus runs at the same
+/// Reading one register of the chip: 550 us on AGX Orin (docs/hardware.md). Nobody has published it for TX2, whose bus runs at the same
 /// 400 kHz, so it is taken as the same there.
 inline constexpr Seconds kRegisterRead{0.55e-3};
 
@@ -24,7 +24,7 @@ struct Channel {
 /// A rail's registers hold the mean of the last finished cycle (channels x samples x (bus + shunt conversion)); the current one counts
 /// in steps of 40 uV over the shunt, the voltage one in steps of 8 mV. With noise each channel has a gain error of its own and the
 /// converter scatters by half a step.
-/// Sources: drivers/hwmon/ina3221.c (reset value 0x7127), platforms.md 1.8; gain error: INA3221 data sheet, section 7.5.
+/// Sources: drivers/hwmon/ina3221.c (reset value 0x7127), docs/hardware.md; gain error: INA3221 data sheet, section 7.5.
 class Ina3221 {
  public:
   Ina3221(std::vector<Channel> channels, int samples, std::uint64_t seed, bool noise);

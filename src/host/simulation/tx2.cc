@@ -1,4 +1,4 @@
-// Jetson TX2 developer kit, JetPack 4.6 (L4T R32.6.1, kernel 4.9). Paths and layouts: platforms.md 1.1 to 1.9.
+// Jetson TX2 developer kit, JetPack 4.6 (L4T R32.6.1, kernel 4.9). Paths and layouts: docs/hardware.md.
 
 #include <cerrno>
 #include <memory>
@@ -9,7 +9,7 @@ namespace polythrottle::simulation {
 namespace {
 
 /// A triggered conversion of three channels, then shunt and bus register: what one read of in_power costs while running_mode is 0
-/// ("each read powers the chip up, converts, reads, powers down", driver text in platforms.md 1.8).
+/// ("each read powers the chip up, converts, reads, powers down", driver text in docs/hardware.md).
 constexpr Seconds kTriggered{3 * 2.2e-3};
 /// The driver's own constant for continuous mode: 64 averages.
 constexpr int kContinuousSamples = 64;
@@ -55,7 +55,7 @@ void add_monitor(Bench& bench, std::size_t index, const std::string& folder) {
   }
 }
 
-/// The head of every section of nvpmodel.conf and what mode 0, the one in force, sets (names, ids and format: platforms.md 1.5).
+/// The head of every section of nvpmodel.conf and what mode 0, the one in force, sets (names, ids and format: docs/hardware.md).
 const std::string kPowerModes =
     "< PARAM TYPE=CLOCK NAME=GPU >\n"
     "MIN_FREQ /sys/devices/17000000.gp10b/devfreq/17000000.gp10b/min_freq\n"
@@ -85,7 +85,7 @@ void add_tx2(Bench& bench) {
                        .cpus = 6});
   std::vector<long long> khz;
   for (const Hertz level : hardware.board.cpu_levels) khz.push_back(static_cast<long long>(level.si() * 1e-3 + 0.5));
-  // A57 is set through cpu0, Denver through cpu1 (platforms.md 1.4).
+  // A57 is set through cpu0, Denver through cpu1 (docs/hardware.md).
   hardware.clusters.push_back({.first = 0, .cpus = {0, 3, 4, 5}, .limits = CpufreqLimits(bench.generation, khz)});
   hardware.clusters.push_back({.first = 1, .cpus = {1, 2}, .limits = CpufreqLimits(bench.generation, khz)});
   add_cpus(bench, "tegra_cpufreq", "interactive conservative ondemand userspace powersave performance schedutil");
@@ -98,7 +98,7 @@ void add_tx2(Bench& bench) {
   bench.tree.add("/sys/kernel/debug/clk/emc/clk_rate",
                  {.read = [&hardware] { return Answer::of(static_cast<long long>(hardware.mem_clock().si() + 0.5)); }});
 
-  // Shunts: VDD_SYS_GPU moves in steps of 77 mW = 19.2 V x 4 mA and VDD_IN in 152 mA = 19 x 8 mA (tegrastats line in platforms.md 1.8).
+  // Shunts: VDD_SYS_GPU moves in steps of 77 mW = 19.2 V x 4 mA and VDD_IN in 152 mA = 19 x 8 mA (tegrastats line in docs/hardware.md).
   // The split of what is neither GPU, CPU nor memory among the rails is ours; only VDD_IN is their sum.
   const auto chip = [&](std::vector<Channel> channels, std::uint64_t salt) {
     return Ina3221(std::move(channels), 1, bench.seed ^ salt, bench.noise);
@@ -113,7 +113,7 @@ void add_tx2(Bench& bench) {
   const std::string driver = "/sys/bus/i2c/drivers/ina3221x/0-00";
   for (std::size_t i = 0; i < hardware.monitors.size(); ++i) add_monitor(bench, i, driver + "4" + std::to_string(i));
 
-  // PMIC-Die answers 100 degC whatever happens; programs leave it out (platforms.md 1.9). Half a degree is what the zones resolve.
+  // PMIC-Die answers 100 degC whatever happens; programs leave it out (docs/hardware.md). Half a degree is what the zones resolve.
   using Kind = Zone::Kind;
   add_thermal(bench,
               {{"BCPU-therm", Kind::kDie, -0.5},
