@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "host/simulation/data/JetsonOrin.h"
-#include "host/simulation/data/JetsonTx2.h"
+#include "JetsonOrin.h"
+#include "JetsonTx2.h"
 #include "host/simulation/physics.h"
 
 namespace polythrottle::simulation {

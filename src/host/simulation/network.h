@@ -19,13 +19,13 @@ enum class LayerKind { kDense, kDepthwise, kElementwise };
 struct Layer {
   std::string name;
   LayerKind kind = LayerKind::kElementwise;
-  double macs = 0.0;     ///< multiply-accumulates
-  double weights = 0.0;  ///< elements of parameters read
-  double inputs = 0.0;   ///< elements of activations read
-  double outputs = 0.0;  ///< elements of activations written
-  double rows = 0.0;     ///< as a product: output positions
-  double columns = 0.0;  ///< as a product: output channels (all heads together for attention)
-  double depth = 0.0;    ///< as a product: length of the sum behind one output element
+  double macs = 0.0;      ///< multiply-accumulates
+  double weights = 0.0;   ///< elements of parameters read
+  double inputs = 0.0;    ///< elements of activations read
+  double outputs = 0.0;   ///< elements of activations written
+  double rows = 0.0;      ///< as a product: output positions
+  double columns = 0.0;   ///< as a product: output channels (all heads together for attention)
+  double depth = 0.0;     ///< as a product: length of the sum behind one output element
   std::size_t alike = 0;  ///< index of the network's first layer with the same work
 };
 

@@ -114,7 +114,7 @@ TEST(SteadyState, HalfPrecisionIsNeverSlower) {
 
 TEST(SteadyState, PowerIsPositiveAndWithinTheRating) {
   each_plan([](const Board& on, const Plan& plan) {
-    const double rated = on.name == "jetson-tx2" ? 15.0 : 60.0;  // method.md section 6
+    const double rated = on.name == "jetson-tx2" ? 15.0 : 60.0;  // arXiv 2310.19991, appendix A
     Setting lowest = on.default_setting();
     lowest.gpu_max = on.gpu_levels.front();
     lowest.mem = on.mem_levels.front();
