@@ -124,6 +124,13 @@ Result<OpenedDevice> open_cpu_device(const TuneOptions& options, Host& host) {
     TRY(load.instances, own_levels("instances", it->second, 1));
     wanted.erase(it);
   }
+  // Sixteen times the CPUs is far past any use; thousands would only bring the machine to its knees.
+  for (const auto& [name, levels] : {std::pair{"threads", load.threads}, {"instances", load.instances}}) {
+    if (levels.back() > 16 * cpus) {
+      return fail(Errc::kInvalid, fmt::format("--knob {}: {} is too many for {} CPUs", name, levels.back(), cpus),
+                  fmt::format("at most {}", 16 * cpus));
+    }
+  }
   if (load.arrivals) {
     if (options.batch_delay_seconds) {
       load.batch_delay = Seconds(*options.batch_delay_seconds);
