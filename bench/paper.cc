@@ -81,7 +81,7 @@ Result<Cell> make_cell(const Experiment& experiment, const std::string& network,
 
 /// Trials until a near-optimal setting has been measured; the whole space if that never happens.
 std::size_t search(const Cell& cell, Optimizer& optimizer, std::uint64_t seed) {
-  const Problem problem{cell.space, {}, {{std::string(kLatencyMean), Bound::kAtMost, cell.limit}}, cell.reference, seed};
+  const Problem problem{cell.space, Objective{}, {{std::string(kLatencyMean), Bound::kAtMost, cell.limit}}, cell.reference, seed};
   std::mt19937_64 random(seed * 7919 + 17);
   std::vector<Trial> history;
   while (history.size() < cell.space.size()) {

@@ -14,7 +14,7 @@ int complain(const Error& error, int exit_code) {
   for (char& c : line) {
     if (c == '\n') c = ' ';
   }
-  fmt::print(stderr, "polythrottle: {}\n", line);
+  tell("polythrottle: {}\n", line);
   return exit_code;
 }
 
@@ -33,6 +33,39 @@ Result<std::vector<std::pair<std::string, std::string>>> parse_pairs(const std::
   return out;
 }
 
+void tell_text(const std::string& text) { (void)std::fwrite(text.data(), 1, text.size(), stderr); }
+
+namespace {
+
+/// Where the content really goes: links followed as far as they lead somewhere.
+std::string resolved(const std::string& path) {
+  std::error_code error;
+  const auto target = std::filesystem::weakly_canonical(path, error);
+  return error ? path : target.string();
+}
+
+bool is_special(const std::string& path) {
+  std::error_code ignored;
+  const auto status = std::filesystem::status(path, ignored);
+  return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
+}
+
+Status write_all(const std::string& path, const std::string& shown, const std::string& text, bool sync) {
+  std::FILE* file = std::fopen(path.c_str(), "wb");
+  if (file == nullptr) return tl::unexpected<Error>(system_error("write " + shown, errno));
+  const bool written =
+      std::fwrite(text.data(), 1, text.size(), file) == text.size() && std::fflush(file) == 0 && (!sync || fsync(fileno(file)) == 0);
+  int reason = errno;
+  if (std::fclose(file) != 0 && written) {
+    reason = errno;
+    return tl::unexpected<Error>(system_error("write " + shown, reason));
+  }
+  if (!written) return tl::unexpected<Error>(system_error("write " + shown, reason));
+  return {};
+}
+
+}  // namespace
+
 Status write_file(const std::string& path, const std::string& text) {
   if (path == "-") {
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
@@ -40,15 +73,14 @@ Status write_file(const std::string& path, const std::string& text) {
     }
     return {};
   }
-  const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
-  std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  if (file == nullptr) return tl::unexpected<Error>(system_error("write " + path, errno));
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size() && std::fflush(file) == 0 && fsync(fileno(file)) == 0;
-  const int error = errno;
-  if (std::fclose(file) != 0 || !written || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int reason = written ? errno : error;
+  if (is_special(path)) return write_all(path, path, text, false);
+  const std::string target = resolved(path);
+  const std::string temporary = fmt::format("{}.{}.tmp", target, getpid());
+  const auto written = write_all(temporary, path, text, true);
+  if (!written || std::rename(temporary.c_str(), target.c_str()) != 0) {
+    const int reason = errno;
     std::remove(temporary.c_str());
-    return tl::unexpected<Error>(system_error("write " + path, reason));
+    return written ? Status(tl::unexpected<Error>(system_error("write " + path, reason))) : written;
   }
   return {};
 }
@@ -57,11 +89,33 @@ Status check_writable(const std::string& path) {
   if (path.empty() || path == "-") return {};
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return fail(Errc::kInvalid, "write " + path + ": it is a folder");
-  const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
-  std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  if (file == nullptr) return tl::unexpected<Error>(system_error("write " + path, errno));
-  std::fclose(file);
-  std::remove(temporary.c_str());
+  if (is_special(path)) {
+    if (access(path.c_str(), W_OK) != 0) return tl::unexpected<Error>(system_error("write " + path, errno));
+    return {};
+  }
+  const std::string temporary = fmt::format("{}.{}.tmp", resolved(path), getpid());
+  const auto written = write_all(temporary, path, "", false);
+  if (written) std::remove(temporary.c_str());
+  return written;
+}
+
+Status check_distinct(const std::vector<std::pair<std::string, std::string>>& outputs,
+                      const std::vector<std::pair<std::string, std::string>>& others) {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto& [flag, path] = outputs[i];
+    if (path.empty()) continue;
+    const auto same = [&](const std::string& other) {
+      if (other.empty()) return false;
+      if (path == "-" || other == "-") return path == other;
+      return resolved(path) == resolved(other) && !is_special(path);
+    };
+    for (std::size_t k = 0; k < i; ++k) {
+      if (same(outputs[k].second)) return fail(Errc::kInvalid, fmt::format("{} and {} are the same: {}", outputs[k].first, flag, path));
+    }
+    for (const auto& [what, other] : others) {
+      if (path != "-" && same(other)) return fail(Errc::kInvalid, fmt::format("{} would overwrite the {} {}", flag, what, other));
+    }
+  }
   return {};
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 // Wiring shared by the subcommands.
 
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <stop_token>
 #include <string>
@@ -27,15 +29,27 @@ void add_show(CLI::App& app, Cli& cli);
 void add_probe(CLI::App& app, Cli& cli);
 void add_restore(CLI::App& app, Cli& cli);
 
+/// Writes to stderr, and does not mind if nobody reads it: a lost terminal must not cost the study.
+void tell_text(const std::string& text);
+template <class... Args>
+void tell(fmt::format_string<Args...> format, Args&&... args) {
+  tell_text(fmt::format(format, std::forward<Args>(args)...));
+}
+
 /// Prints "polythrottle: what; hint" on stderr and returns `exit_code`.
 int complain(const Error& error, int exit_code);
 
 /// "cpu_hz=2000000,batch=4" as name and text pairs. Errors: kInvalid.
 Result<std::vector<std::pair<std::string, std::string>>> parse_pairs(const std::string& text, char separator = ',');
 
-/// Writes a whole file: beside it first, then renamed, so that a failure leaves the old one. "-" is stdout.
+/// Writes a whole file: beside it first, then renamed, so that a failure leaves the old one; a link's target, not the link. "-" is stdout;
+/// what exists and is no regular file (a pipe, a device) is written to as it is.
 /// Errors: kPermission, kNotFound, kIo.
 Status write_file(const std::string& path, const std::string& text);
+/// No output may be another one, nor a file that is read or written besides. Each pair is what it is called and its path; empty paths do
+/// not count. Errors: kInvalid.
+Status check_distinct(const std::vector<std::pair<std::string, std::string>>& outputs,
+                      const std::vector<std::pair<std::string, std::string>>& others);
 /// Would `write_file` work? Asked before a long run; leaves nothing behind.
 Status check_writable(const std::string& path);
 

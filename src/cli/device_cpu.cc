@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -22,8 +23,9 @@ namespace {
 Result<double> to_number(const std::string& text, const std::string& what) {
   double value = 0.0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size())
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value)) {
     return fail(Errc::kInvalid, fmt::format("{}: '{}' is no number", what, text));
+  }
   return value;
 }
 

@@ -57,6 +57,10 @@ Result<OpenedDevice> open_recorded_device(const TuneOptions& options, Host& host
     return fail(Errc::kInvalid, "a recorded table was measured in closed loop: --rate and --arrivals need a device that runs");
   }
   if (!options.model.empty()) return fail(Errc::kInvalid, "a recorded table runs no model: leave --model out");
+  if (!options.dimensions.empty() || !options.inputs.empty() || options.provider != "cpu" || !options.power_model.empty() ||
+      options.batch_delay_seconds) {
+    return fail(Errc::kInvalid, "--dim, --input, --provider, --power-model and --batch-delay are for a model that runs");
+  }
   if (!options.meter.empty()) return fail(Errc::kInvalid, "a recorded table brings its own joules: leave --meter out");
   std::error_code ignored;
   const std::size_t hash = std::filesystem::is_regular_file(rest, ignored) ? std::string::npos : rest.rfind('#');
@@ -79,7 +83,8 @@ Result<OpenedDevice> open_recorded_device(const TuneOptions& options, Host& host
       .name = options.device, .description = facts[fact::kDeviceText], .host = host, .space = table.space, .reference = table.reference};
   device.energy_provenance = Provenance::kRecorded;
   device.meter = "table";
-  device.meter_boundary = "as its author measured it; the table does not say with what error";
+  device.meter_boundary = table.states_errors ? "as its author measured it; error: the scatter of its repeats"
+                                              : "as its author measured it; the table does not say with what error";
   device.notes = table.notes;
   for (const auto& row : metric_table()) {
     const bool given = std::any_of(table.cells.begin(), table.cells.end(), [&](const auto& cell) {

@@ -75,7 +75,13 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
     if (const auto it = wanted.find(p.name); it != wanted.end()) {
       const bool off = it->second.empty();
       if (!off) {
+        const Value usual = reference_level(p);
         TRY_STATUS(restrict_levels(p, it->second));
+        if (std::find(p.levels.begin(), p.levels.end(), usual) == p.levels.end() &&
+            options.reference.find(p.name + '=') == std::string::npos) {
+          return fail(Errc::kInvalid, fmt::format("--knob {} leaves out the reference level {}", p.name, to_text(usual)),
+                      fmt::format("keep it, or say --reference {}=...", p.name));
+        }
       }
       wanted.erase(it);
       if (off) continue;  // neither moved nor part of the space

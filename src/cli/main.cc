@@ -40,5 +40,8 @@ int main(int argc, char** argv) {
   } catch (const std::exception& e) {
     return complain(Error{Errc::kIo, std::string("unexpected: ") + e.what(), {}}, kExitFailure);
   }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    return complain(Error{Errc::kIo, "the answer could not be written to stdout", {}}, kExitFailure);
+  }
   return cli.exit_code;
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cli/cli.h"
 #include "report/report.h"
 
 namespace polythrottle {
@@ -34,7 +35,7 @@ Progress::Progress(bool quiet, Provenance provenance, std::size_t budget)
     : quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0), provenance_(provenance), budget_(budget) {}
 
 Progress::~Progress() {
-  if (!quiet_ && terminal_) fmt::print(stderr, "\r\x1b[K");
+  if (!quiet_ && terminal_) tell("\r\x1b[K");
 }
 
 Observer Progress::observer() {
@@ -43,7 +44,7 @@ Observer Progress::observer() {
           [this](const Trial& trial, std::span<const Trial> history, const Problem* problem) { ended(trial, history, problem); }};
 }
 
-void Progress::rewrite(const std::string& line) { fmt::print(stderr, "\r\x1b[K{}", line.substr(0, terminal_width() - 1)); }
+void Progress::rewrite(const std::string& line) { tell("\r\x1b[K{}", line.substr(0, terminal_width() - 1)); }
 
 void Progress::began(const Trial& trial, std::size_t number, std::size_t of) {
   const char* what = trial.advice.kind == Advice::Kind::kVerify ? "confirm" : "trial";
@@ -87,7 +88,7 @@ void Progress::ended(const Trial& trial, std::span<const Trial> history, const P
   if (trial.metrics().contains(latency)) line += fmt::format("  {} {}", metric_label(latency), cell(trial, latency));
   if (!trial.outcome.note.empty()) line += fmt::format("  ({})", trial.outcome.note);
   if (!best_.empty()) line += fmt::format("  | {}", best_);
-  fmt::print(stderr, "{}\n", line);
+  tell("{}\n", line);
 }
 
 }  // namespace polythrottle

@@ -7,7 +7,8 @@
 namespace polythrottle {
 
 /// Blocks SIGINT, SIGTERM, SIGHUP and SIGQUIT in this thread and all it starts, and waits for them on one of its own. The first one stops
-/// the token; what runs then restores the machine and ends. Make it before any other thread. SIGPIPE is ignored.
+/// the token; what runs then restores the machine and ends. The second one ends the process at once. Make it before any other thread.
+/// SIGPIPE is ignored.
 class Signals {
  public:
   Signals();

@@ -81,6 +81,9 @@ Result<Plan> make_plan(const TuneOptions& o, const Device& device) {
   plan.seed = o.seed;
   const bool exhaustive = find_driver(o.optimizer)->exhaustive;
   plan.budget = o.budget.value_or(exhaustive ? device.space.size() : std::min(kDefaultBudget, device.space.size()));
+  if (o.confirm.value_or(0) > 0 && device.energy_provenance == Provenance::kRecorded) {
+    return fail(Errc::kInvalid, "--confirm: a recorded table gives the same readings again", "leave it out");
+  }
   plan.confirm_rounds = o.confirm.value_or(device.energy_provenance == Provenance::kRecorded ? 0 : kDefaultConfirm);
   plan.window = Seconds(o.window_seconds);
   plan.window_limit = Seconds(o.window_limit_seconds);
@@ -106,13 +109,18 @@ StudyFacts describe_study(const TuneOptions& o, const Device& device, const Plan
   facts[fact::kBudget] = std::to_string(plan.budget);
   facts[fact::kOptions] = typed.dump();
   facts[fact::kNotes] = Json(device.notes).dump();
+  facts[fact::kConditions] =
+      Json{{"dim", o.dimensions},      {"input", o.inputs},  {"provider", o.provider},     {"power_model", o.power_model},
+           {"precision", o.precision}, {"faults", o.faults}, {"window", o.window_seconds}, {"window_limit", o.window_limit_seconds}}
+          .dump();
   return facts;
 }
 
 /// What must not differ when a study goes on.
 Status same_study(const StudyFacts& before, const StudyFacts& now) {
-  for (const char* key : {fact::kDevice, fact::kSha256, fact::kSpace, fact::kCandidates, fact::kReference, fact::kObjective, fact::kSlo,
-                          fact::kConstraints, fact::kLoad, fact::kMeter, fact::kOptimizer, fact::kSeed}) {
+  for (const char* key :
+       {fact::kDevice, fact::kSha256, fact::kSpace, fact::kCandidates, fact::kReference, fact::kObjective, fact::kSlo, fact::kConstraints,
+        fact::kLoad, fact::kMeter, fact::kOptimizer, fact::kSeed, fact::kDeviceText, fact::kConditions}) {
     const auto a = before.find(key), b = now.find(key);
     const std::string was = a == before.end() ? "none" : a->second, is = b == now.end() ? "none" : b->second;
     if (was == is) continue;
@@ -128,6 +136,7 @@ Result<std::string> default_study_path() {
   namespace fs = std::filesystem;
   const char* state = std::getenv("XDG_STATE_HOME");
   const char* home = std::getenv("HOME");
+  if (state != nullptr && *state == '\0') state = nullptr;  // empty counts as unset (XDG base directory specification)
   if (state == nullptr && home == nullptr)
     return fail(Errc::kNotFound, "neither XDG_STATE_HOME nor HOME is set", "name a file with --study");
   const fs::path folder = (state != nullptr ? fs::path(state) : fs::path(home) / ".local/state") / "polythrottle";
@@ -205,7 +214,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   StudyFacts before;
   if (o.resume) {
     if (o.study.empty()) return usage(Error{Errc::kInvalid, "--resume needs --study FILE", {}});
-    auto opened = open_sqlite_journal(o.study, OpenMode::kResume);
+    auto opened = open_sqlite_journal(o.study, o.dry_run ? OpenMode::kReadOnly : OpenMode::kResume);
     if (!opened) return failed(opened.error());
     journal = std::move(*opened);
     auto facts = journal->facts();
@@ -231,22 +240,27 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   Device& device = opened->device;
   const auto plan = make_plan(o, device);
   if (!plan) return either(plan.error());
+  const std::string table = o.device.starts_with("recorded:") ? o.device.substr(9, o.device.rfind('#') - 9) : std::string();
+  const std::vector<std::pair<std::string, std::string>> inputs{
+      {"study", o.study}, {"model", o.model}, {"table", table}, {"arrivals", o.arrivals}};
+  if (const auto distinct = check_distinct({{"--json", o.json}, {"--csv", o.csv}}, inputs); !distinct) return usage(distinct.error());
+  for (const std::string& path : {o.json, o.csv}) {
+    if (const auto ok = check_writable(path); !ok) return failed(ok.error());
+  }
   if (o.dry_run) {
     print_dry_run(*opened, *plan, o);
     return kExitOk;
-  }
-  for (const std::string& path : {o.json, o.csv}) {
-    if (const auto ok = check_writable(path); !ok) return failed(ok.error());
   }
 
   // What an earlier run left behind comes first: its record must not be taken for the owner's settings.
   std::vector<Knob*> knobs;
   for (const auto& knob : device.knobs) knobs.push_back(knob.get());
-  if (!knobs.empty()) {
+  if (!device.lease_record.empty()) {
     const auto recovered = recover(device.host, knobs, device.lease_record);
     if (!recovered) return failed(recovered.error());
     for (const auto& r : *recovered) {
-      if (r.written && !o.quiet) fmt::print(stderr, "Restored {} to {}, left by a run that was killed.\n", r.knob, to_text(r.found));
+      if (!r.status) return failed(r.status.error());
+      if (r.written && !o.quiet) tell("Restored {} to {}, left by a run that was killed.\n", r.knob, to_text(r.found));
     }
   }
 
@@ -276,11 +290,13 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     lease = std::move(*taken);
     facts[fact::kFound] = to_json(lease->found()).dump();
   }
+  facts[fact::kStop] = Json{{"reason", "running"}, {"text", ""}}.dump();
+  if (o.resume && before.contains(fact::kOptions)) facts[fact::kOptions] = before.at(fact::kOptions);
   if (const auto described = journal->describe(facts); !described) return failed(described.error());
 
   Result<StudyEnd> end = fail(Errc::kIo, "not run");
   {
-    if (!o.quiet && !path.empty()) fmt::print(stderr, "Study {}\n", path);
+    if (!o.quiet && !path.empty()) tell("Study {}\n", path);
     Progress progress(o.quiet, device.energy_provenance, plan->budget);
     const auto optimizer = make_optimizer(o.optimizer);
     end = run_study(device, *journal, lease.get(), **optimizer, *plan, progress.observer(), cli.stop);
@@ -299,11 +315,10 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
 
   const bool interrupted = end->reason == StopReason::kInterrupted;
   if (interrupted) {
-    fmt::print(stderr, "Interrupted. {}\n",
-               lease == nullptr ? "No setting of the machine was changed."
-               : whole          ? "The machine is as it was found."
-                                : "The machine is NOT as it was found.");
-    if (!path.empty()) fmt::print(stderr, "Go on with: polythrottle tune --resume --study {}\n", path);
+    tell("Interrupted. {}\n", lease == nullptr ? "No setting of the machine was changed."
+                              : whole          ? "The machine is as it was found."
+                                               : "The machine is NOT as it was found.");
+    if (!path.empty()) tell("Go on with: polythrottle tune --resume --study {}\n", path);
   }
   if (!summary) return interrupted ? tl::expected<int, Failure>(kExitInterrupted) : failed(summary.error());
   if (!o.json.empty()) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -15,6 +17,31 @@ namespace {
 bool about_this_run(const std::string& name) {
   static const std::set<std::string> names{"--study", "--resume", "--json", "--csv", "--quiet", "--dry-run", "--help", "--sysroot"};
   return names.contains(name);
+}
+
+}  // namespace
+
+namespace {
+
+/// Whole numbers that fit: the parser itself takes "-1" for a very large one.
+CLI::Validator whole_number() {
+  return {[](std::string& text) {
+            const bool digits =
+                !text.empty() && text.size() <= 18 && std::all_of(text.begin(), text.end(), [](char x) { return x >= '0' && x <= '9'; });
+            return digits ? std::string() : fmt::format("'{}' is no whole number from 0", text);
+          },
+          "", "whole number"};
+}
+
+/// Finite, at least zero, and short enough to be meant: not nan, not inf.
+CLI::Validator duration_number() {
+  return {[](std::string& text) {
+            double value = 0.0;
+            const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+            const bool fine = error == std::errc{} && end == text.data() + text.size() && value >= 0.0 && value <= 1e7;
+            return fine ? std::string() : fmt::format("'{}' is no number from 0 to 10,000,000", text);
+          },
+          "", "number"};
 }
 
 }  // namespace
@@ -36,26 +63,38 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
       ->capture_default_str();
 
   const char* kSpace = "Space";
-  c.add_option("--knob", o.knobs, "Levels of a knob, repeatable: batch=1,2,4; or cpu_quota_ratio=off to leave it at the reference")
+  c.add_option("--knob", o.knobs, "Levels of a knob, repeatable: batch=1,2,4; or cpu_quota_ratio=off to leave it as it is")
       ->group(kSpace)
       ->allow_extra_args(false);
   c.add_option("--reference", o.reference, "Setting to start at and compare with: KNOB=VALUE,...")->group(kSpace);
 
   const char* kSearch = "Search";
   c.add_option("--optimizer", o.optimizer, optimizers)->group(kSearch)->capture_default_str();
-  c.add_option("--budget", o.budget, "Trials, the reference included (default 20; grid: the whole space)")->group(kSearch);
-  c.add_option("--seed", o.seed, "Seed of every random choice")->group(kSearch)->capture_default_str();
-  c.add_option("--confirm", o.confirm, "Rounds of reference and best again at the end (default 3; recorded tables 0)")->group(kSearch);
+  c.add_option("--budget", o.budget, "Trials, the reference included (default 20; grid: the whole space)")
+      ->check(whole_number())
+      ->group(kSearch);
+  c.add_option("--seed", o.seed, "Seed of every random choice")->check(whole_number())->group(kSearch)->capture_default_str();
+  c.add_option("--confirm", o.confirm, "Rounds of reference and best again at the end (default 3; recorded tables 0)")
+      ->check(whole_number())
+      ->group(kSearch);
 
   const char* kLoad = "Load and measurement";
-  c.add_option("--rate", o.rate, "Open loop: requests per second")->group(kLoad);
+  c.add_option("--rate", o.rate, "Open loop: requests per second")->check(duration_number())->group(kLoad);
   c.add_option("--arrivals", o.arrivals, "Open loop: poisson (default with --rate), uniform, or a file of arrival times")->group(kLoad);
-  c.add_option("--batch-delay", o.batch_delay_seconds, "Open loop: seconds a batch waits to fill (default: half the SLO)")->group(kLoad);
-  c.add_option("--window", o.window_seconds, "Shortest measuring window in seconds")->group(kLoad)->capture_default_str();
-  c.add_option("--window-limit", o.window_limit_seconds, "Longest, in seconds")->group(kLoad)->capture_default_str();
+  c.add_option("--batch-delay", o.batch_delay_seconds, "Open loop: seconds a batch waits to fill (default: half the SLO)")
+      ->check(duration_number())
+      ->group(kLoad);
+  c.add_option("--window", o.window_seconds, "Shortest measuring window in seconds")
+      ->check(duration_number())
+      ->group(kLoad)
+      ->capture_default_str();
+  c.add_option("--window-limit", o.window_limit_seconds, "Longest, in seconds")
+      ->check(duration_number())
+      ->group(kLoad)
+      ->capture_default_str();
   c.add_option("--meter", o.meter, "rapl or estimate (default: the best this machine has)")->group(kLoad);
   c.add_option("--power-model", o.power_model, "Watts per CPU for the estimate: idle=0.74,active=2.76")->group(kLoad);
-  c.add_option("--pace", o.pace_seconds, "Seconds each trial of a recorded table takes")->group(kLoad);
+  c.add_option("--pace", o.pace_seconds, "Seconds each trial of a recorded table takes")->check(duration_number())->group(kLoad);
 
   const char* kModel = "Model";
   c.add_option("--dim", o.dimensions, "Value of a free dimension other than the batch, repeatable: NAME=VALUE")

@@ -87,7 +87,7 @@ TEST(SqliteJournal, IsThereAfterReopening) {
 
 TEST(SqliteJournal, RefusesWhatIsNoStudyAndLeavesItAlone) {
   EXPECT_EQ(open_sqlite_journal(fresh_path("absent"), OpenMode::kResume).error().code, Errc::kNotFound);
-  EXPECT_EQ(open_sqlite_journal("/proc/nonexistent/s.sqlite", OpenMode::kCreate).error().code, Errc::kPermission);
+  EXPECT_EQ(open_sqlite_journal("/proc/nonexistent/s.sqlite", OpenMode::kCreate).error().code, Errc::kNotFound);
   EXPECT_EQ(open_sqlite_journal("/", OpenMode::kCreate).error().code, Errc::kInvalid);
   const auto text = fresh_path("text");
   std::ofstream(text) << std::string(5000, 'x');
@@ -108,6 +108,14 @@ TEST(SqliteJournal, TruncatedFileIsCorruptAndNotRepairedInSilence) {
   auto journal = open_sqlite_journal(path, OpenMode::kResume);
   const auto code = journal ? journal.value()->history().error().code : journal.error().code;
   EXPECT_EQ(code, Errc::kCorrupt);
+}
+
+TEST(SqliteJournal, HasOneWriterAtATimeAndAnyNumberOfReaders) {
+  const auto path = fresh_path("writers");
+  const auto writer = open_sqlite_journal(path, OpenMode::kCreate).value();
+  ASSERT_TRUE(writer->describe({{"device", "x"}}));
+  EXPECT_EQ(open_sqlite_journal(path, OpenMode::kResume).error().code, Errc::kBusy);
+  EXPECT_EQ(open_sqlite_journal(path, OpenMode::kReadOnly).value()->facts().value().size(), 1U);
 }
 
 TEST(SqliteJournal, EmptyFileIsTakenOver) {

@@ -1,11 +1,15 @@
 // The study file. SQLite in WAL mode with synchronous=FULL: a commit that returned survives kill -9 and loss of power.
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "SchemaInit.h"
 #include "journal/journal.h"
@@ -24,6 +28,30 @@ struct CloseDatabase {
   void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
 };
 using Database = std::unique_ptr<sqlite3, CloseDatabase>;
+
+/// One writer at a time, for as long as the study is open; gone with the process, however it ends.
+class FileLock {
+ public:
+  FileLock() = default;
+  explicit FileLock(int descriptor) : descriptor_(descriptor) {}
+  FileLock(FileLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  FileLock& operator=(FileLock&&) = delete;
+  ~FileLock() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  /// Errors: kBusy; those of open(2).
+  static Result<FileLock> take(const std::string& path) {
+    FileLock lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+    if (lock.descriptor_ < 0) return tl::unexpected<Error>(system_error("open study " + path, errno));
+    if (flock(lock.descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      return fail(Errc::kBusy, fmt::format("open study {}: another process is writing it", path), "wait for it, or name another file");
+    }
+    return lock;
+  }
+
+ private:
+  int descriptor_ = -1;
+};
 
 Error sqlite_error(sqlite3* db, const std::string& path, const std::string& act) {
   const int code = sqlite3_errcode(db) & 0xff;
@@ -93,7 +121,7 @@ std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::erro
 
 class SqliteJournal final : public Journal {
  public:
-  SqliteJournal(Database db, std::string path) : db_(std::move(db)), path_(std::move(path)) {}
+  SqliteJournal(Database db, std::string path, FileLock lock) : lock_(std::move(lock)), db_(std::move(db)), path_(std::move(path)) {}
 
   Result<StudyFacts> facts() const override {
     StudyFacts out;
@@ -206,6 +234,7 @@ class SqliteJournal final : public Journal {
     return t;
   }
 
+  FileLock lock_;  // outlives the database: closing any descriptor of a file drops SQLite's own locks on it
   Database db_;
   std::string path_;
 };
@@ -226,6 +255,8 @@ Result<std::unique_ptr<Journal>> open_sqlite_journal(const std::string& path, Op
   if (mode != OpenMode::kCreate && !has_content) {
     return fail(Errc::kNotFound, fmt::format("open study {}: {}", path, exists ? "the file is empty" : "no such file"));
   }
+  auto lock = mode == OpenMode::kReadOnly ? Result<FileLock>(FileLock()) : FileLock::take(path);
+  if (!lock) return tl::unexpected<Error>(lock.error());
   sqlite3* raw = nullptr;
   const int flags = mode == OpenMode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   const int opened = sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
@@ -245,7 +276,7 @@ Result<std::unique_ptr<Journal>> open_sqlite_journal(const std::string& path, Op
     return fail(Errc::kUnsupported, fmt::format("open study {}: schema {}, and this program knows up to {}", path, version, kSchema),
                 "use a newer polythrottle");
   }
-  auto journal = std::make_unique<SqliteJournal>(std::move(db), path);
+  auto journal = std::make_unique<SqliteJournal>(std::move(db), path, std::move(*lock));
   if (mode == OpenMode::kReadOnly) return journal;
   if (mode == OpenMode::kCreate && version == kSchema) {
     TRY(const auto facts, journal->facts());

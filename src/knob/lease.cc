@@ -398,6 +398,10 @@ class RealLease : public Lease {
         TRY_STATUS(group->write(changes));
       }
     }
+    return now();
+  }
+
+  Result<Config> now() override {
     Config got;
     for (auto* knob : knobs_) {
       TRY(const Value value, knob->read());

@@ -48,6 +48,8 @@ class Lease {
   /// or is held down by somebody else: the caller compares. Errors: kOutOfRange, kPermission, kInvalid ... of the first refusal; what was
   /// already written stays until the next apply or restore. kInvalid after `restore`.
   virtual Result<Config> apply(const Config& config) = 0;
+  /// What every knob of the lease reports now; writes nothing. Errors: those of Knob::read.
+  virtual Result<Config> now() = 0;
   /// Writes back what was found, in reverse order, only where we moved it, going on past a refusal; what was refused is tried once more
   /// when the rest is back, for it may have been in the way. Verified by reading, with patience for firmware that takes a moment. Removes
   /// the record if every knob is back, and lets go of the lock. Calling it again retries what was refused.

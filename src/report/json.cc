@@ -60,6 +60,7 @@ std::string render_json(const Summary& s) {
   out["best"] = side(s.best);
   if (!s.best) out["closest"] = side(s.closest);
   out["saving"] = saving(s.saving, s.provenance);
+  if (s.objective.metric != kEnergy) out["improvement"] = saving(s.improvement, s.provenance);
   if (s.saving_found) out["saving_found"] = saving(s.saving_found, s.provenance);
   out["confirmed_rounds"] = s.confirmed;
   out["stop"] = {{"reason", s.stop_reason}, {"text", s.stop_text}, {"trials", s.explored}};

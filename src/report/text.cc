@@ -33,15 +33,19 @@ std::string fact_of(const Summary& s, const char* key) {
 }
 
 /// "16.1 % less energy per inference than the reference (95 % interval 15.2 to 17.0 %, measured)".
-std::string saving_sentence(const Summary& s, const Saving& saving, const std::string& against) {
-  const bool maximize = s.objective.direction == Direction::kMaximize;
+std::string saving_sentence(const Summary& s, std::string_view metric, const Saving& saving, const std::string& against) {
+  const MetricRow* row = find_metric(metric);
+  const bool more_wanted = row != nullptr && !row->less_is_better;
+  // Only energy and power come from the meter; a throughput is counted, whatever the meter is.
+  const bool metered = row != nullptr && (row->unit == "J" || row->unit == "W");
+  const Provenance provenance = metered || s.provenance != Provenance::kEstimated ? s.provenance : Provenance::kMeasured;
   const double size = std::abs(saving.ratio);
   const bool less = saving.ratio >= 0.0;
   std::string interval;
   if (saving.low && saving.high) {
-    const double a = maximize ? -*saving.high : *saving.low, b = maximize ? -*saving.low : *saving.high;
+    const double a = more_wanted ? -*saving.high : *saving.low, b = more_wanted ? -*saving.low : *saving.high;
     interval = fmt::format("95 % interval {:.1f} to {:.1f} %", 100.0 * a, 100.0 * b);
-    if (s.provenance == Provenance::kEstimated) interval += ", the model's error included";
+    if (provenance == Provenance::kEstimated) interval += ", the model's error included";
   } else {
     interval = "no interval: the source states no error";
   }
@@ -187,13 +191,25 @@ std::string render_answer(const Summary& s) {
       out += fmt::format(" Fastest seen: {} with {} {}; the limit is {}.", setting_text(s.fastest->config), metric_label(c.metric),
                          format_metric(c.metric, s.fastest->metrics.find(c.metric)->second.value), format_metric(c.metric, c.limit));
     }
+    if (s.closest) {
+      for (const auto& c : s.constraints) {
+        const auto it = s.closest->metrics.find(c.metric);
+        if (judge(c, s.closest->metrics) != Verdict::kUndecided || it == s.closest->metrics.end()) continue;
+        out += fmt::format(" Undecided for {}: {} latencies are too few to judge its {}; a longer --window-limit gives more.",
+                           setting_text(s.closest->config), it->second.samples.value_or(0), metric_label(c.metric));
+      }
+    }
     out += '\n';
   } else if (!improved) {
-    out += "The reference is the best setting known: nothing measured is cheaper within the limits.\n";
-  } else if (s.saving) {
-    const std::string headline = s.provenance == Provenance::kEstimated ? "Estimated: " : "";
-    out += headline + saving_sentence(s, *s.saving, "the reference") + '\n';
-    if (s.saving_found) out += saving_sentence(s, *s.saving_found, "what was found") + '\n';
+    out += "The reference is the best setting known: nothing measured is better within the limits.\n";
+  } else {
+    if (s.improvement && s.objective.metric != kEnergy) {
+      out += saving_sentence(s, s.objective.metric, *s.improvement, "the reference") + '\n';
+    }
+    if (s.saving) {
+      out += (s.provenance == Provenance::kEstimated ? "Estimated: " : "") + saving_sentence(s, kEnergy, *s.saving, "the reference") + '\n';
+    }
+    if (s.saving_found) out += saving_sentence(s, kEnergy, *s.saving_found, "what was found") + '\n';
   }
   if (s.best) {
     for (const auto& c : s.constraints) {
@@ -201,7 +217,9 @@ std::string render_answer(const Summary& s) {
       if (value == s.best->metrics.end()) continue;
       const double room = 1.0 - *excess(c, s.best->metrics);
       out += fmt::format("Limit {}: {}, {:.1f} % {}.\n", describe(c), format_metric(c.metric, value->second.value), 100.0 * std::abs(room),
-                         room >= 0.0 ? "to spare" : "over (within the 1 % tolerance)");
+                         room >= 0.0             ? "to spare"
+                         : -room <= kSlack - 1.0 ? "over (within the 1 % tolerance)"
+                                                 : "over");
     }
   }
   if (s.confirmed > 0)

@@ -16,8 +16,8 @@ namespace polythrottle {
 
 struct Device {
   std::shared_ptr<void> owner;  ///< keeps a simulated machine alive; destroyed last
-  std::string name;         ///< as typed: "cpu", "recorded:FILE#WORKLOAD"
-  std::string description;  ///< one line for people
+  std::string name;             ///< as typed: "cpu", "recorded:FILE#WORKLOAD"
+  std::string description;      ///< one line for people
   Host& host;
   Space space;
   Config reference;
@@ -28,7 +28,7 @@ struct Device {
   std::vector<std::string> metrics;  ///< names of what a trial here can give
   std::vector<std::string> notes;    ///< remarks for the user before the first trial
   std::unique_ptr<Workload> workload;
-  std::string lease_record;                   ///< path of the machine's lease record; of a scratch file for a simulated one
+  std::string lease_record;                  ///< path of the machine's lease record; of a scratch file for a simulated one
   std::vector<std::unique_ptr<Knob>> knobs;  ///< the machine's part of the space
   std::unique_ptr<Meter> energy_meter;       ///< absent for recorded tables
   std::vector<std::unique_ptr<Gauge>> gauges;

@@ -35,19 +35,27 @@ struct Blocks {
   std::vector<double> joules, inferences, seconds;
 };
 
+/// A batch counts in every block it ran in, by its share of time there: counted where it ends, a batch that is not short against a block
+/// would make neighbours look alternately idle and busy, and the error many times too large.
 Blocks blocks_of(const Work& work, const WindowReading& reading) {
   Blocks out;
-  auto completion = work.completions.begin();
-  for (std::size_t i = 1; i < reading.samples.size(); ++i) {
-    const auto& from = reading.samples[i - 1];
-    const auto& to = reading.samples[i];
-    double inferences = 0.0;
-    for (; completion != work.completions.end() && completion->at <= to.at; ++completion) {
-      if (completion->at > from.at) inferences += static_cast<double>(completion->inferences);
+  const auto& samples = reading.samples;
+  for (std::size_t i = 1; i < samples.size(); ++i) {
+    out.joules.push_back((samples[i].energy - samples[i - 1].energy).si());
+    out.inferences.push_back(0.0);
+    out.seconds.push_back((samples[i].at - samples[i - 1].at).count());
+  }
+  for (const auto& c : work.completions) {
+    const auto began = c.at - c.latency;
+    const double length = std::max(c.latency.count(), 1e-12);
+    // The first block that ends behind the batch's beginning.
+    auto block = static_cast<std::size_t>(
+        std::upper_bound(samples.begin(), samples.end(), began, [](const auto& at, const MeterSample& s) { return at < s.at; }) -
+        samples.begin());
+    for (block = std::max<std::size_t>(block, 1); block < samples.size() && samples[block - 1].at < c.at; ++block) {
+      const auto overlap = std::min(c.at, samples[block].at) - std::max(began, samples[block - 1].at);
+      out.inferences[block - 1] += static_cast<double>(c.inferences) * std::max(overlap.count(), 0.0) / length;
     }
-    out.joules.push_back((to.energy - from.energy).si());
-    out.inferences.push_back(inferences);
-    out.seconds.push_back((to.at - from.at).count());
   }
   return out;
 }

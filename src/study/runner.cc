@@ -15,6 +15,8 @@ constexpr int kReferenceAttempts = 3;
 /// After confirmation another setting may turn out best; it is confirmed too, but not for ever.
 constexpr int kConfirmedChoices = 3;
 
+constexpr const char* kInterruptedNote = "interrupted";
+
 /// Mixes the study's seed with the trial's number (splitmix64), so that every trial has its own and a resumed study draws the same.
 std::uint64_t trial_seed(std::uint64_t seed, std::size_t number) {
   std::uint64_t z = seed + 0x9e3779b97f4a7c15ULL * (number + 1);
@@ -23,7 +25,12 @@ std::uint64_t trial_seed(std::uint64_t seed, std::size_t number) {
   return z ^ (z >> 31);
 }
 
-bool exploration(const Trial& trial) { return trial.advice.kind != Advice::Kind::kVerify && trial.state != TrialState::kLost; }
+/// So many void trials in a row end the study: whatever voids them will not go away by itself.
+constexpr std::size_t kVoidInARow = 4;
+
+bool exploration(const Trial& trial) {
+  return trial.advice.kind != Advice::Kind::kVerify && trial.state != TrialState::kLost && trial.state != TrialState::kVoid;
+}
 
 std::size_t explored(std::span<const Trial> history) {
   return static_cast<std::size_t>(std::count_if(history.begin(), history.end(), exploration));
@@ -51,7 +58,7 @@ class Run {
     problem_ = &problem;
     TRY_STATUS(found());
     TRY(const StudyEnd end, explore(optimizer, problem));
-    if (end.reason == StopReason::kInterrupted) return end;
+    if (end.reason == StopReason::kInterrupted || end.reason == StopReason::kFault) return end;
     TRY_STATUS(confirm(problem));
     if (stop_.stop_requested()) return interrupted();
     return end;
@@ -83,7 +90,7 @@ class Run {
     if (lease_ == nullptr) return {};
     Config config = device_.reference;
     for (const auto& [name, value] : lease_->found().entries()) config.set(name, value);
-    if (config == device_.reference || !device_.space.find(config)) return {};
+    if (config == device_.reference || !device_.space.find(config) || explored(history_) >= plan_.budget) return {};
     if (std::any_of(history_.begin(), history_.end(), [&](const Trial& t) { return exploration(t) && t.asked == config; })) return {};
     TRY(const Trial trial, one({Advice::Kind::kFound, config, "what the machine was set to", {}}, explored(history_) + 1, plan_.budget));
     return {};
@@ -98,9 +105,19 @@ class Run {
         const bool exhausted = advice.reason == "space exhausted";
         return StudyEnd{exhausted ? StopReason::kExhausted : StopReason::kOptimizer, advice.reason};
       }
+      if (const auto fault = void_streak()) return StudyEnd{StopReason::kFault, *fault};
       if (explored(history_) >= plan_.budget) return StudyEnd{StopReason::kBudget, fmt::format("budget of {} used", plan_.budget)};
       TRY(const Trial trial, one(advice, explored(history_) + 1, std::min(plan_.budget, device_.space.size())));
     }
+  }
+
+  /// Why the last trials were void, if all of the last few were.
+  std::optional<std::string> void_streak() const {
+    if (history_.size() < kVoidInARow) return std::nullopt;
+    const bool all = std::all_of(history_.end() - static_cast<std::ptrdiff_t>(kVoidInARow), history_.end(),
+                                 [](const Trial& t) { return t.state == TrialState::kVoid && t.outcome.note != kInterruptedNote; });
+    if (!all) return std::nullopt;
+    return fmt::format("{} trials in a row were void: {}", kVoidInARow, history_.back().outcome.note);
   }
 
   /// Measures reference and choice again in alternation: drift hits both, and the choice is not flattered by having been picked.
@@ -152,10 +169,11 @@ class Run {
   /// Apply, read back, warm up, measure. Never fails: whatever goes wrong is an outcome.
   Outcome outcome_of(const Advice& advice, std::uint64_t seed) {
     const Config& config = advice.config;
-    const auto refused = [](const Error& e) {
+    // A machine that says no refuses the setting; one that stutters says nothing of it; a workload that breaks has failed there.
+    const auto refused = [](const Error& e, TrialState otherwise) {
       const bool said_no =
           e.code == Errc::kOutOfRange || e.code == Errc::kUnsupported || e.code == Errc::kInvalid || e.code == Errc::kPermission;
-      return ended(said_no ? TrialState::kRefused : TrialState::kFailed, e.text());
+      return ended(said_no ? TrialState::kRefused : otherwise, e.text());
     };
     // What the search costs is metered too: from the first write to the end of warm-up, and then the window.
     std::unique_ptr<Window> before;
@@ -164,20 +182,21 @@ class Run {
     }
     Config got = config;
     if (lease_ != nullptr) {
-      const auto applied = lease_->apply(config);
-      if (!applied) return refused(applied.error());
-      for (const auto& [name, value] : applied->entries()) {
-        if (got.get(name)) got.set(name, value);
-      }
+      auto applied = lease_->apply(config);
+      if (applied && !same(*applied, config)) applied = lease_->apply(config);  // once more: a rival may just have written
+      if (!applied) return refused(applied.error(), TrialState::kVoid);
+      got = overlaid(config, *applied);
       if (!(got == config)) {
-        Outcome outcome = ended(TrialState::kRefused, fmt::format("asked for {}, the machine reports {}", config.text(), got.text()));
+        // Where the setting held before, somebody else is writing; where it never did, the machine rounds or refuses it.
+        Outcome outcome = ended(held_before(config) ? TrialState::kVoid : TrialState::kRefused,
+                                fmt::format("asked for {}, the machine reports {}", config.text(), got.text()));
         outcome.got = got;
         return outcome;
       }
     }
-    if (const auto configured = device_.workload->configure(config); !configured) return refused(configured.error());
+    if (const auto configured = device_.workload->configure(config); !configured) return refused(configured.error(), TrialState::kFailed);
     if (const auto warm = device_.workload->warm_up(stop_); !warm) return ended(TrialState::kFailed, warm.error().text());
-    if (stop_.stop_requested()) return ended(TrialState::kVoid, "interrupted");
+    if (stop_.stop_requested()) return ended(TrialState::kVoid, kInterruptedNote);
     std::optional<Joules> spent;
     if (before) {
       if (const auto reading = before->close()) spent = reading->energy;
@@ -185,7 +204,33 @@ class Run {
     }
     Outcome outcome = window(sample_budget(advice.kind, seed), spent);
     outcome.got = got;
+    if (lease_ != nullptr) {
+      // What was measured is this setting's only if it still stands.
+      const auto now = lease_->now();
+      if (!now || !same(*now, config)) {
+        const std::string what = now ? fmt::format("somebody else set {} meanwhile", overlaid(config, *now).text()) : now.error().text();
+        const auto spent_joules = outcome.metrics.find(kTrialEnergy);
+        Outcome spoiled = ended(TrialState::kVoid, what);
+        if (spent_joules != outcome.metrics.end()) spoiled.metrics.insert(*spent_joules);
+        if (now) spoiled.got = overlaid(config, *now);
+        return spoiled;
+      }
+    }
     return outcome;
+  }
+
+  /// `config` with what the machine reports of its knobs.
+  static Config overlaid(Config config, const Config& reported) {
+    for (const auto& [name, value] : reported.entries()) {
+      if (config.get(name)) config.set(name, value);
+    }
+    return config;
+  }
+  static bool same(const Config& reported, const Config& config) { return overlaid(config, reported) == config; }
+
+  bool held_before(const Config& config) const {
+    return std::any_of(history_.begin(), history_.end(),
+                       [&](const Trial& t) { return t.state == TrialState::kCompleted && t.asked == config; });
   }
 
   /// About twenty blocks in the shortest window: enough for an error, long against one batch.
@@ -211,7 +256,7 @@ class Run {
 
   Outcome judged(const Result<Work>& work, const Result<WindowReading>& reading, double events) {
     if (!work) return ended(TrialState::kFailed, work.error().text());
-    if (stop_.stop_requested()) return ended(TrialState::kVoid, "interrupted");
+    if (stop_.stop_requested()) return ended(TrialState::kVoid, kInterruptedNote);
     Outcome outcome;
     outcome.notes = work->notes;
     if (work->ready) {
@@ -276,6 +321,20 @@ class Run {
         break;
       }
     }
+    // A setting that meets the SLO answers within it, so its sample is complete after so long; before the reference is measured a relative
+    // limit is not known yet.
+    double slowest = problem_ == nullptr ? plan_.window_limit.count() / 2.0 : 0.0;
+    for (const auto& limit : plan_.limits) {
+      const MetricRow* row = find_metric(limit.metric);
+      if (row != nullptr && row->unit == "s" && !limit.relative) slowest = limit.limit;
+    }
+    if (problem_ != nullptr) {
+      for (const auto& c : problem_->constraints) {
+        const MetricRow* row = find_metric(c.metric);
+        if (row != nullptr && row->unit == "s" && c.bound == Bound::kAtMost) slowest = std::max(slowest, c.limit);
+      }
+    }
+    budget.at_most = std::max(budget.at_most, Seconds(1.1 * kSlack * slowest * static_cast<double>(budget.samples)));
     return budget;
   }
 
@@ -297,6 +356,7 @@ const char* to_string(StopReason reason) {
     case StopReason::kExhausted: return "exhausted";
     case StopReason::kOptimizer: return "optimizer";
     case StopReason::kInterrupted: return "interrupted";
+    case StopReason::kFault: return "fault";
   }
   return "optimizer";
 }

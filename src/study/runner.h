@@ -20,10 +20,10 @@ struct Plan {
   Objective objective;
   std::vector<ConstraintSpec> limits;  ///< the SLO first
   std::uint64_t seed = 0;
-  std::size_t budget = 20;         ///< trials, the reference included, confirmation and lost ones not
+  std::size_t budget = 20;         ///< trials, the reference included; confirmation, void and lost ones not
   std::size_t confirm_rounds = 3;  ///< of reference and best in alternation, at the end; 0 for recorded tables
   Seconds window{1};               ///< shortest measuring window
-  Seconds window_limit{20};        ///< longest
+  Seconds window_limit{20};        ///< longest, unless the SLO's sample needs more: that sample at the SLO's latency
 };
 
 /// What the caller may watch. Called on the thread that runs the study; any may be empty.
@@ -34,7 +34,13 @@ struct Observer {
   std::function<void(const Trial&, std::span<const Trial> history, const Problem* problem)> ended;
 };
 
-enum class StopReason { kBudget, kExhausted, kOptimizer, kInterrupted };
+enum class StopReason {
+  kBudget,
+  kExhausted,
+  kOptimizer,
+  kInterrupted,
+  kFault,  ///< several trials in a row were void: something is wrong with the machine, not with the settings
+};
 const char* to_string(StopReason reason);
 
 struct StudyEnd {

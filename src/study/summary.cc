@@ -20,12 +20,13 @@ Result<std::string> text_of(const StudyFacts& facts, const char* key) {
   return it->second;
 }
 
-/// Pooled metrics of a setting; confirmation rounds alone where there are any, because those were measured side by side.
-Side side_of(std::span<const Trial> history, const Config& config, bool confirmed) {
+/// Pooled metrics of a setting; where `since` is given, of the confirmation rounds from that trial on, because those were measured side by
+/// side.
+Side side_of(std::span<const Trial> history, const Config& config, std::optional<TrialId> since) {
   std::vector<Trial> used;
   for (const auto& trial : history) {
     if (trial.state != TrialState::kCompleted || !(trial.asked == config)) continue;
-    if (confirmed && trial.advice.kind != Advice::Kind::kVerify) continue;
+    if (since && (trial.advice.kind != Advice::Kind::kVerify || trial.id < *since)) continue;
     used.push_back(trial);
   }
   return {config, pooled(used, config), used.size()};
@@ -37,9 +38,21 @@ std::size_t verified(std::span<const Trial> history, const Config& config) {
   }));
 }
 
-std::optional<Saving> saving_of(const Side& best, const Side& baseline, const Objective& objective) {
-  const auto a = best.metrics.find(objective.metric), b = baseline.metrics.find(objective.metric);
+/// Where the confirmation of `best` began: its first round, or the reference's measurement just before it.
+std::optional<TrialId> confirmed_since(std::span<const Trial> history, const Config& reference, const Config& best) {
+  const Trial* before = nullptr;
+  for (const auto& trial : history) {
+    if (trial.advice.kind != Advice::Kind::kVerify || trial.state != TrialState::kCompleted) continue;
+    if (trial.asked == best) return before != nullptr && !(best == reference) ? before->id : trial.id;
+    before = trial.asked == reference ? &trial : before;
+  }
+  return std::nullopt;
+}
+
+std::optional<Saving> saving_of(const Side& best, const Side& baseline, std::string_view metric) {
+  const auto a = best.metrics.find(metric), b = baseline.metrics.find(metric);
   if (a == best.metrics.end() || b == baseline.metrics.end() || b->second.value <= 0.0) return std::nullopt;
+  if (best.config == baseline.config) return Saving{0.0, 0.0, 0.0};
   return compare(a->second, b->second);
 }
 
@@ -144,7 +157,8 @@ Result<Summary> summarize(const StudyFacts& facts, std::vector<Trial> history, c
     s.stop_reason = json.value("reason", "running");
     s.stop_text = json.value("text", "");
   }
-  for (const auto& t : s.trials) s.explored += t.advice.kind != Advice::Kind::kVerify && t.state != TrialState::kLost ? 1U : 0U;
+  for (const auto& t : s.trials)
+    s.explored += t.advice.kind != Advice::Kind::kVerify && t.state != TrialState::kLost && t.state != TrialState::kVoid ? 1U : 0U;
   add_costs(s);
   std::vector<ConstraintSpec> specs;
   if (limits) {
@@ -154,7 +168,10 @@ Result<Summary> summarize(const StudyFacts& facts, std::vector<Trial> history, c
   }
   auto constraints = resolve_limits(specs, s.trials);
   if (!constraints) {
-    if (constraints.error().code == Errc::kNotFound && s.trials.empty()) return s;
+    const bool measured = std::any_of(s.trials.begin(), s.trials.end(), [](const Trial& t) {
+      return t.advice.kind == Advice::Kind::kReference && t.state == TrialState::kCompleted;
+    });
+    if (constraints.error().code == Errc::kNotFound && !measured) return s;  // stopped before the reference was done
     return tl::unexpected<Error>(constraints.error());
   }
   s.constraints = std::move(*constraints);
@@ -174,14 +191,18 @@ Result<Summary> summarize(const StudyFacts& facts, std::vector<Trial> history, c
   const auto choice = recommend(Problem{no_space, s.objective, s.constraints, reference, 0}, s.trials);
   const bool known = choice && choice->known_to_meet;
   s.confirmed = known ? verified(s.trials, choice->config) : 0;
-  s.reference = side_of(s.trials, reference, s.confirmed > 0);
-  if (known) s.best = side_of(s.trials, choice->config, s.confirmed > 0);
-  if (choice && !known) s.closest = side_of(s.trials, choice->config, false);
-  if (s.best) s.saving = saving_of(*s.best, *s.reference, s.objective);
+  const auto since = s.confirmed > 0 ? confirmed_since(s.trials, reference, choice->config) : std::nullopt;
+  s.reference = side_of(s.trials, reference, since);
+  if (known) s.best = side_of(s.trials, choice->config, since);
+  if (choice && !known) s.closest = side_of(s.trials, choice->config, {});
+  if (s.best) {
+    s.saving = saving_of(*s.best, *s.reference, kEnergy);
+    s.improvement = saving_of(*s.best, *s.reference, s.objective.metric);
+  }
   for (const auto& t : s.trials) {
     if (t.advice.kind != Advice::Kind::kFound || t.state != TrialState::kCompleted) continue;
-    s.found = side_of(s.trials, t.asked, false);
-    if (s.best) s.saving_found = saving_of(*s.best, *s.found, s.objective);
+    s.found = side_of(s.trials, t.asked, {});
+    if (s.best) s.saving_found = saving_of(*s.best, *s.found, kEnergy);
   }
   return s;
 }

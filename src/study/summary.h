@@ -34,10 +34,11 @@ inline constexpr char kProvenance[] = "energy_provenance";  ///< measured, estim
 inline constexpr char kOptimizer[] = "optimizer";           ///< *
 inline constexpr char kSeed[] = "seed";                     ///< *
 inline constexpr char kBudget[] = "budget";
-inline constexpr char kOptions[] = "options";  ///< JSON: what `--resume` needs to set the study up again
-inline constexpr char kMachine[] = "machine";  ///< JSON: host, kernel, CPU
-inline constexpr char kNotes[] = "notes";      ///< JSON list of remarks made before the first trial
-inline constexpr char kStop[] = "stop";        ///< JSON {reason, text}; absent while it runs
+inline constexpr char kConditions[] = "conditions";  ///< * JSON: what else a measurement depends on (--dim, --window, ...)
+inline constexpr char kOptions[] = "options";        ///< JSON: what `--resume` needs to set the study up again
+inline constexpr char kMachine[] = "machine";        ///< JSON: host, kernel, CPU
+inline constexpr char kNotes[] = "notes";            ///< JSON list of remarks made before the first trial
+inline constexpr char kStop[] = "stop";              ///< JSON {reason, text}; absent while it runs
 }  // namespace fact
 
 /// A setting and what is known of it.
@@ -48,7 +49,7 @@ struct Side {
 };
 
 struct Saving {
-  double ratio = 0.0;         ///< 1 - energy(best) / energy(baseline); of the objective, if that is another
+  double ratio = 0.0;         ///< 1 - value(best) / value(baseline)
   std::optional<double> low;  ///< 95 % interval, shared meter errors included as far as they do not cancel; absent where no error is known
   std::optional<double> high;
   bool spans_zero() const { return low && high && *low <= 0.0 && *high >= 0.0; }
@@ -69,11 +70,12 @@ struct Summary {
   Objective objective;
   std::vector<Constraint> constraints;
   std::optional<Side> reference;
-  std::optional<Side> found;     ///< measured, because it differs from the reference
-  std::optional<Side> best;      ///< absent where no setting is known to meet the limits
-  std::optional<Side> closest;   ///< then: the nearest to it
-  std::optional<Side> fastest;   ///< least value of the first limit's metric seen
-  std::optional<Saving> saving;  ///< best against reference
+  std::optional<Side> found;          ///< measured, because it differs from the reference
+  std::optional<Side> best;           ///< absent where no setting is known to meet the limits
+  std::optional<Side> closest;        ///< then: the nearest to it
+  std::optional<Side> fastest;        ///< least value of the first limit's metric seen
+  std::optional<Saving> saving;       ///< of energy, best against reference; absent where there are no joules
+  std::optional<Saving> improvement;  ///< the same of the objective, where that may be another metric
   std::optional<Saving> saving_found;
   std::size_t confirmed = 0;  ///< rounds of reference and best in alternation
   std::vector<Violation> violations;

@@ -17,11 +17,11 @@ struct Unit {
   double scale;
 };
 constexpr std::array kUnits{
-    Unit{"s", "s", 1.0},           Unit{"s", "ms", 1e-3}, Unit{"s", "us", 1e-6},  Unit{"W", "W", 1.0},       Unit{"W", "mW", 1e-3},
-    Unit{"W", "kW", 1e3},          Unit{"J", "J", 1.0},   Unit{"J", "mJ", 1e-3},  Unit{"J", "kJ", 1e3},      Unit{"/s", "/s", 1.0},
-    Unit{"/s", "/min", 1.0 / 60},  Unit{"/s", "", 1.0},   Unit{"degC", "C", 1.0}, Unit{"degC", "degC", 1.0}, Unit{"B", "B", 1.0},
-    Unit{"B", "kB", 1e3},          Unit{"B", "MB", 1e6},  Unit{"B", "GB", 1e9},   Unit{"B", "KiB", 1024.0},  Unit{"B", "MiB", 1048576.0},
-    Unit{"B", "GiB", 1073741824.0}};
+    Unit{"s", "s", 1.0},          Unit{"s", "ms", 1e-3},         Unit{"s", "us", 1e-6}, Unit{"W", "W", 1.0},    Unit{"W", "mW", 1e-3},
+    Unit{"W", "kW", 1e3},         Unit{"J", "J", 1.0},           Unit{"J", "mJ", 1e-3}, Unit{"J", "kJ", 1e3},   Unit{"/s", "/s", 1.0},
+    Unit{"/s", "/min", 1.0 / 60}, Unit{"/s", "", 1.0},           Unit{"", "", 1.0},     Unit{"degC", "C", 1.0}, Unit{"degC", "degC", 1.0},
+    Unit{"B", "B", 1.0},          Unit{"B", "kB", 1e3},          Unit{"B", "MB", 1e6},  Unit{"B", "GB", 1e9},   Unit{"B", "KiB", 1024.0},
+    Unit{"B", "MiB", 1048576.0},  Unit{"B", "GiB", 1073741824.0}};
 
 std::string units_of(std::string_view metric_unit) {
   std::string out;

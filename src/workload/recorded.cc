@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <random>
@@ -205,6 +206,7 @@ Result<Config> choose_reference(const RecordedTable& table, const std::vector<st
     const std::string head = comment.substr(9, colon - 9);
     const std::string_view name = trimmed(head);
     if (!name.empty() && name != table.workload) continue;
+    if (comment.find('=', colon) == std::string::npos) continue;  // prose
     std::istringstream items(comment.substr(colon + 1));
     for (std::string item; std::getline(items, item, ',');) {
       const std::size_t equals = item.find('=');
@@ -212,6 +214,7 @@ Result<Config> choose_reference(const RecordedTable& table, const std::vector<st
       const std::string text = equals == std::string::npos ? "" : std::string(trimmed(item.substr(equals + 1)));
       const auto& all = table.space.parameters();
       const auto p = std::find_if(all.begin(), all.end(), [&](const auto& candidate) { return candidate.name == knob; });
+      if (p == all.end() && name.empty()) continue;  // said for all workloads, and does not vary in this one
       const auto level = p == all.end()
                              ? std::vector<Value>::const_iterator{}
                              : std::find_if(p->levels.begin(), p->levels.end(), [&](const Value& v) { return to_text(v) == text; });
@@ -330,13 +333,16 @@ Result<RecordedTable> parse_recorded_table(std::string_view text, std::string_vi
   if (derived > 0) {
     table.notes.push_back(fmt::format("{} of {} rows have no joules: energy = power / throughput was derived", derived, rows.size()));
   }
-  if (!state_errors(table.cells)) {
+  table.states_errors = state_errors(table.cells);
+  if (!table.states_errors) {
     table.notes.emplace_back("every cell was measured once: the table states no error, so no interval can be given");
   }
   return table;
 }
 
 Result<RecordedTable> read_recorded_table(const std::string& path, std::string_view workload) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return fail(Errc::kInvalid, "table " + path + ": it is a folder");
   std::ifstream file(path, std::ios::binary);
   if (!file) return tl::unexpected<Error>(system_error("read table " + path, errno));
   std::ostringstream text;

@@ -20,6 +20,7 @@ struct RecordedTable {
   Space space;                              ///< the rows, in file order; knobs are the columns that vary
   std::vector<std::vector<Metrics>> cells;  ///< per candidate, its repeats as measured
   Config reference;                         ///< the table's own reference row, or every cap at its highest and the smallest batch
+  bool states_errors = false;               ///< repeats say how far readings scatter
   std::vector<std::string> notes;           ///< what was derived, what is missing; for people
 };
 

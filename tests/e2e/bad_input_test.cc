@@ -76,6 +76,30 @@ TEST(BadInput, AnSloNobodyCanMeetNamesTheFastestSeen) {
   EXPECT_NE(ran.out.find("\"best\": null"), std::string::npos);
 }
 
+TEST(BadInput, OutputsNeverReplaceWhatIsReadOrEachOther) {
+  const std::string table = small_table(), device_here = "recorded:" + table + "#net", before = read(table);
+  expect_complaint(run(tune({"--device", device_here, "--slo", "2x", "--json", table})), 2, "would overwrite the table");
+  expect_complaint(run(tune({"--device", device_here, "--slo", "2x", "--json", "-", "--csv", "-"})), 2, "are the same");
+  const std::string study = scratch("same.sqlite");
+  expect_complaint(run(tune({"--device", device_here, "--slo", "2x", "--study", study, "--json", study})), 2, "would overwrite the study");
+  EXPECT_EQ(read(table), before);
+  const std::string target = scratch("target.json"), link = scratch("link.json");
+  write(target, "old");
+  std::filesystem::create_symlink(target, link);
+  EXPECT_EQ(run(tune({"--device", device_here, "--slo", "2x", "--json", link})).exit_code, 0);
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_NE(read(target), "old");
+  EXPECT_EQ(run(tune({"--device", device_here, "--slo", "2x", "--json", "/dev/null"})).exit_code, 0);
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+}
+
+TEST(BadInput, NumbersThatAreNone) {
+  for (const auto& [flag, value] :
+       {std::pair{"--budget", "-1"}, {"--budget", "99999999999999999999"}, {"--seed", "-1"}, {"--pace", "nan"}, {"--window", "inf"}}) {
+    expect_complaint(run(tune({"--device", device(), "--slo", "2x", flag, value})), 2, flag);
+  }
+}
+
 TEST(BadInput, StudyFilesThatCannotBeUsed) {
   const std::string text = scratch("text.sqlite");
   write(text, std::string(4096, 'x'));

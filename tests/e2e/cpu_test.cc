@@ -62,8 +62,8 @@ TEST_F(Cpu, AnEstimateIsCalledOneWhereverAJouleStands) {
 }
 
 TEST_F(Cpu, OpenLoopCountsIdleEnergy) {
-  const auto ran = run(tune({"--rate", "200", "--knob", "cpu_quota_ratio=off", "--budget", "2", "--window", "0.3", "--study",
-                             scratch("open.sqlite"), "--json", "-"}));
+  const auto ran =
+      run(tune({"--rate", "200", "--knob", "cpu_quota_ratio=off", "--budget", "2", "--study", scratch("open.sqlite"), "--json", "-"}));
   ASSERT_EQ(ran.exit_code, 0) << ran.err;
   const json result = json::parse(ran.out);
   EXPECT_NE(result["load"].get<std::string>().find("open loop"), std::string::npos);

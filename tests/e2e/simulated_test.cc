@@ -83,6 +83,35 @@ TEST(Simulated, ARefusedWriteIsARefusedTrialAndALyingNodeIsNoticed) {
   }
 }
 
+TEST(Simulated, ARivalInTheMiddleOfATrialMakesItVoidAndTeachesNothing) {
+  const auto ran =
+      run(tune("jetson-orin", "efficientnet-b0",
+               {"--slo", "3x", "--seed", "3", "--knob", "batch=1", "--budget", "6", "--confirm", "1", "--faults",
+                "rival:/sys/class/devfreq/17000000.ga10b/max_freq=114750000@4..1000", "--study", scratch("rival.sqlite"), "--csv", "-"}));
+  EXPECT_NE(ran.out.find(",void,"), std::string::npos) << ran.out << ran.err;
+  // Four in a row end the study: the rival will not go away by itself.
+  EXPECT_EQ(ran.exit_code, 0) << ran.err;
+}
+
+TEST(Simulated, AStatedErrorIsThatOfTheRepeats) {
+  // Batches of 150 ms against blocks of 50: counted where they end, they would state six per cent.
+  const auto ran = run(tune("jetson-tx2", "efficientnet-b7",
+                            {"--slo", "2x", "--budget", "2", "--space", "paper-7.2", "--knob", "batch=1,8", "--confirm", "5", "--study",
+                             scratch("error.sqlite"), "--json", "-"}));
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  const json result = json::parse(ran.out);
+  const double relative = result["reference"]["errors"]["energy_joules_per_inference"]["std_error"].get<double>() /
+                          result["reference"]["metrics"]["energy_joules_per_inference"].get<double>();
+  EXPECT_LT(relative, 0.03);
+}
+
+TEST(Simulated, APercentileOfASlowModelGetsItsSample) {
+  const auto ran = run(tune("jetson-tx2", "efficientnet-b7",
+                            {"--slo", "p99=300ms", "--budget", "3", "--confirm", "1", "--study", scratch("p99.sqlite"), "--json", "-"}));
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_GE(json::parse(ran.out)["best"]["errors"]["latency_p99_seconds"]["samples"].get<int>(), 299);
+}
+
 TEST(Simulated, BadInputNamesWhatThereIs) {
   const auto complaint = [](const std::vector<std::string>& arguments) {
     const auto ran = run(arguments);
