@@ -48,6 +48,15 @@ TEST(Answer, CallsAnEstimateOneInTheHeadlineAndSaysWhenItShowsNothing) {
   EXPECT_NE(text.find("not shown to be a saving"), std::string::npos) << text;
 }
 
+TEST(Answer, NamesEachMetricItSpeaksOf) {
+  Summary summary = study("estimated", 0.8, 0.008);
+  summary.objective = {std::string(kThroughput), Direction::kMaximize};
+  summary.improvement = Saving{-1.5, -1.6, -1.4};
+  const std::string text = render_answer(summary);
+  EXPECT_NE(text.find("150.0 % more throughput than the reference (measured; 95 % interval 140.0 to 160.0 %)."), std::string::npos) << text;
+  EXPECT_NE(text.find("Estimated: 20.0 % less energy per inference than the reference (estimated; "), std::string::npos) << text;
+}
+
 TEST(Json, HasTheNamesOutsidersRead) {
   const auto json = nlohmann::json::parse(render_json(study("measured", 0.8, 0.008)));
   EXPECT_EQ(json["schema"], 1);

@@ -49,8 +49,8 @@ std::string saving_sentence(const Summary& s, std::string_view metric, const Sav
   } else {
     interval = "no interval: the source states no error";
   }
-  std::string out = fmt::format("{} {} {} than {} ({}; {})", percent(size), less ? "less" : "more", metric_label(s.objective.metric),
-                                against, to_string(s.provenance), interval);
+  std::string out = fmt::format("{} {} {} than {} ({}; {})", percent(size), less ? "less" : "more", metric_label(metric), against,
+                                to_string(provenance), interval);
   if (saving.spans_zero()) out += ". The interval spans zero: this is not shown to be a saving";
   return out + ".";
 }
