@@ -51,6 +51,7 @@ class Run {
 
   Result<StudyEnd> all(Optimizer& optimizer) {
     TRY(history_, journal_.history());
+    before_this_run_ = history_.size();
     TRY(const bool started, reference());
     if (!started) return interrupted();
     TRY(auto constraints, resolve_limits(plan_.limits, history_));
@@ -111,9 +112,10 @@ class Run {
     }
   }
 
-  /// Why the last trials were void, if all of the last few were.
+  /// Why the last trials of this run were void, if all of the last few were. Those of earlier runs do not count: resuming is how somebody
+  /// who has mended the cause goes on.
   std::optional<std::string> void_streak() const {
-    if (history_.size() < kVoidInARow) return std::nullopt;
+    if (history_.size() < before_this_run_ + kVoidInARow) return std::nullopt;
     const bool all = std::all_of(history_.end() - static_cast<std::ptrdiff_t>(kVoidInARow), history_.end(),
                                  [](const Trial& t) { return t.state == TrialState::kVoid && t.outcome.note != kInterruptedNote; });
     if (!all) return std::nullopt;
@@ -345,6 +347,7 @@ class Run {
   const Observer& observer_;
   std::stop_token stop_;
   std::vector<Trial> history_;
+  std::size_t before_this_run_ = 0;  // trials that were in the journal already
   const Problem* problem_ = nullptr;
 };
 

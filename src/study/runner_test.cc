@@ -161,6 +161,17 @@ TEST_F(RunStudy, GoesOnWhereTheJournalEndsAndTriesALostTrialAgain) {
   EXPECT_EQ(history[3].asked, history[2].asked);
 }
 
+TEST_F(RunStudy, AFaultThatIsMendedDoesNotBarResuming) {
+  plan_.budget = 1;
+  ASSERT_TRUE(run());
+  for (int i = 0; i < 6; ++i) {  // an earlier run met a rival until it gave up
+    const TrialId id = journal_->begin({Advice::Kind::kTry, Config{{"batch", 2.0}}, "", {}}, 0, 0.0).value();
+    ASSERT_TRUE(journal_->finish(id, Outcome{TrialState::kVoid, {}, {}, "somebody else set it", {}}, 1.0));
+  }
+  plan_.budget = 3;
+  EXPECT_EQ(run().value().reason, StopReason::kExhausted);
+}
+
 TEST_F(RunStudy, AStopBeforeTheFirstTrialLeavesNothingBehind) {
   stop_.request_stop();
   EXPECT_EQ(run().value().reason, StopReason::kInterrupted);
