@@ -329,6 +329,10 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   }
   if (o.json != "-" && o.csv != "-") fmt::print("{}", render_answer(*summary));
   if (interrupted) return kExitInterrupted;
+  if (end->reason == StopReason::kFault) {
+    return failed(Error{Errc::kIo, "the search was given up: " + end->text,
+                        path.empty() ? "" : "mend that, then go on with --resume --study " + path});
+  }
   if (!summary->best) {
     std::string fastest;
     if (summary->fastest) {
