@@ -10,6 +10,7 @@
 
 #include "acquisition/expected_improvement.h"
 #include "optimizer/candidates.h"
+#include "optimizer/refusal.h"
 #include "surrogate/gp.h"
 
 namespace polythrottle {
@@ -238,27 +239,13 @@ class ConstrainedBayes final : public Optimizer {
       if (belief) result.push_back({std::move(belief->posterior), belief->scale.standard(limit)});
     }
     if (std::any_of(observations.begin(), observations.end(), [](const Observation& o) { return o.broken; })) {
-      TRY(ConstraintBelief runs, refusal_belief(observations, inputs));
+      std::vector<Index> places;
+      std::vector<bool> broken;
+      for (const Observation& o : observations) places.push_back(static_cast<Index>(o.place)), broken.push_back(o.broken);
+      TRY(ConstraintBelief runs, refusal_belief(inputs, places, broken, options_.refusal_length_scale, options_.kernel));
       result.push_back(std::move(runs));
     }
     return result;
-  }
-
-  /// Least-squares classification (Rasmussen & Williams 2006, section 6.5): too few refusals to fit scales, so these are fixed.
-  Result<ConstraintBelief> refusal_belief(const std::vector<Observation>& observations, const MatrixXd& inputs) const {
-    std::vector<Index> places;
-    VectorXd labels(static_cast<Index>(observations.size()));
-    for (const Observation& o : observations) {
-      labels(static_cast<Index>(places.size())) = o.broken ? 1.0 : -1.0;
-      places.push_back(static_cast<Index>(o.place));
-    }
-    const GpParameters fixed{.mean = -1.0,
-                             .signal_variance = 1.0,
-                             .noise_variance = 0.01,
-                             .length_scales = VectorXd::Constant(inputs.cols(), options_.refusal_length_scale)};
-    const MatrixXd observed = inputs(places, Eigen::all);
-    TRY(const GaussianProcess gp, GaussianProcess::with_parameters(observed, labels, fixed, options_.kernel));
-    return ConstraintBelief{gp.predict(inputs), 0.0};
   }
 
   /// Standardised objective of the incumbent; at least one observation is feasible and has it.

@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "optimizer/optimizer.h"
+#include "optimizer/refusal.h"
 #include "space/space.h"
 #include "surrogate/gp.h"
 
@@ -50,7 +51,7 @@ struct EicOptions {
   Standardisation standardisation = Standardisation::kMeanAndDeviation;
   Noise noise = Noise::kReported;
   Incumbent incumbent = Incumbent::kBestMeasured;
-  double refusal_length_scale = 0.5;  ///< how far a refusal is felt, inputs in [0, 1]
+  double refusal_length_scale = kRefusalLengthScale;  ///< how far a refusal is felt, inputs in [0, 1]
 
   /// Errors: kInvalid, naming the field.
   Status validate() const;
