@@ -20,6 +20,8 @@ constexpr double kSurprise = 3.3;
 constexpr double kDisbelief = 200.0;
 /// Two looks at a setting agree within this (ln), or the higher one is not believed.
 constexpr double kLatencyAgreement = 0.045, kEnergyAgreement = 0.09;
+/// How far above what was seen of it a trial stopped early may really be (ln).
+constexpr double kStoppedDeviation = 0.2;
 /// Of each earlier study at most so many settings: more teach little and cost time at every suggestion.
 constexpr std::size_t kEarlierSettings = 24;
 
@@ -108,7 +110,14 @@ std::vector<FieldObservation> observations_of(const Metric& metric, int output, 
       const double deviation = metric.how.deviation(*value, *error);
       if (std::isfinite(deviation)) o.variance = deviation * deviation;
     }
-    if (std::isfinite(o.value)) out.push_back(o);
+    if (!std::isfinite(o.value)) continue;
+    out.push_back(o);
+    if (censored) {
+      // What was seen before it was stopped is no bad guess either: the truth is at least that, but seldom far above.
+      o.censored = false;
+      o.variance = kStoppedDeviation * kStoppedDeviation;
+      out.push_back(o);
+    }
   }
   return out;
 }

@@ -147,9 +147,7 @@ class PolyThrottle final : public Optimizer {
   static std::optional<std::string> why_stop(const Problem& problem, const Belief& belief, std::span<const Trial> taught, double gain,
                                              bool any_open) {
     if (!any_open && gain < problem.search.min_gain) return "space exhausted";
-    const auto done = static_cast<std::size_t>(
-        std::count_if(belief.visits.begin(), belief.visits.end(), [](const Visit& v) { return v.looks > 0 || v.broken; }));
-    if (done < kLeastTrials && problem.search.explore != Explore::kStrict) return std::nullopt;
+    if (belief.visits.size() < kLeastTrials && problem.search.explore != Explore::kStrict) return std::nullopt;
     if (gain < problem.search.min_gain) {
       return fmt::format("one more trial is expected to save {:.2g} %, less than the {:.2g} % asked for", 100.0 * std::max(gain, 0.0),
                          100.0 * problem.search.min_gain);
