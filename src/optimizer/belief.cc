@@ -14,8 +14,13 @@ namespace {
 
 using Eigen::Index;
 
-/// An observation this far above what the others say of it is not believed before it is seen again. One in 2000 is a false alarm.
+/// An observation this many deviations above what the others say of it is a suspect: one in 2000 by chance.
 constexpr double kSurprise = 3.3;
+/// It is not believed, before it is seen again, where the data are this much likelier without it (ln): outliers are about one in 20.
+constexpr double kOutlierOdds = 3.0;
+constexpr int kDoubts = 2;
+/// Fewer numbers cannot tell an outlier from a prior that is wrong.
+constexpr std::size_t kLeastToDoubt = 6;
 /// What is not believed keeps so little weight.
 constexpr double kDisbelief = 200.0;
 /// Two looks at a setting agree within this (ln), or the higher one is not believed.
@@ -91,15 +96,20 @@ struct Metric {
   Modelled how;
 };
 
-/// What the trials say of one metric, as observations of `output`. Aborted ones count only where they broke a limit on that very metric.
+/// What the trials say of one metric, as observations of `output`. Aborted ones count only where they broke
+/// a limit on that very metric and nobody has looked there for longer.
 std::vector<FieldObservation> observations_of(const Metric& metric, int output, const Problem& problem, std::span<const Trial> taught) {
   std::vector<FieldObservation> out;
+  const auto seen_whole = [&](const Config& asked) {
+    return std::any_of(taught.begin(), taught.end(), [&](const Trial& t) { return t.state == TrialState::kCompleted && t.asked == asked; });
+  };
   for (const Trial& trial : taught) {
     const auto value = value_of(trial.metrics(), metric.name);
     const auto place = place_of(problem.space, trial);
     if (!value || !place) continue;
     const bool censored = trial.state == TrialState::kAborted;
     if (trial.state != TrialState::kCompleted && !censored) continue;
+    if (censored && seen_whole(trial.asked)) continue;
     if (censored && std::none_of(problem.constraints.begin(), problem.constraints.end(), [&](const Constraint& c) {
           return c.metric == metric.name && judge(c, trial.metrics()) == Verdict::kViolated;
         })) {
@@ -146,6 +156,7 @@ std::vector<Visit> visits_of(const Problem& problem, std::span<const Trial> taug
     const CandidateId id = trial.state == TrialState::kCompleted ? place_of(problem.space, trial).value_or(*asked) : *asked;
     if (id != *asked) seen.try_emplace(*asked, Visit{.id = *asked});
     Visit& visit = seen.try_emplace(id, Visit{.id = id}).first->second;
+    ++visit.trials;
     if (trial.state == TrialState::kCompleted) {
       ++visit.looks;
       visit.complete = visit.complete || value_of(trial.metrics(), problem.objective.metric).has_value();
@@ -297,28 +308,45 @@ Pair joint_metrics(const Problem& problem, std::span<const Trial> taught) {
   return out;
 }
 
-/// Fits, doubts what surprises most, and fits again without it. `doubted` gets the rows.
+/// The seen-once observation that is highest above what the others say; nullopt if none is far above.
+std::optional<FieldObservation> suspect_of(const Field& field, const std::vector<Visit>& visits) {
+  std::optional<FieldObservation> worst;
+  double highest = kSurprise;
+  for (Index i = 0; i < field.first_surprises().size(); ++i) {
+    const auto& o = field.observations()[static_cast<std::size_t>(i)];
+    const bool seen_once = std::any_of(visits.begin(), visits.end(),
+                                       [&](const Visit& v) { return static_cast<Index>(v.id) == o.row && v.trials == 1; });
+    if (o.task != 0 || !seen_once || !(field.first_surprises()(i) > highest)) continue;
+    highest = field.first_surprises()(i), worst = o;
+  }
+  return worst;
+}
+
+/// `observations` with the suspect as a plain measurement of `variance`; what else was made of the same look at it is left out.
+std::vector<FieldObservation> with_suspect(std::vector<FieldObservation> observations, FieldObservation suspect, double variance) {
+  std::erase_if(observations, [&](const auto& o) { return o.task == 0 && o.row == suspect.row && o.output == suspect.output; });
+  suspect.censored = false;
+  suspect.variance = variance;
+  observations.push_back(suspect);
+  return observations;
+}
+
+/// Fits; then, where one look surprises, fits with and without belief in it and keeps what explains the data better, outliers being rare.
+/// `doubted` gets the rows that are not believed.
 Result<Field> fit_with_doubt(const std::vector<const FieldPrior*>& priors, const RelativeKnobs& knobs,
                              std::vector<FieldObservation> observations, const std::vector<Visit>& visits, std::vector<Index>& doubted) {
   disbelieve_disagreeing(observations);
-  TRY(auto field, Field::fit(priors, knobs, observations));
-  const auto looked_once = [&](Index row) {
-    return std::any_of(visits.begin(), visits.end(), [&](const Visit& v) { return static_cast<Index>(v.id) == row && v.looks == 1; });
-  };
-  for (int round = 0; round < 2 && observations.size() >= 6; ++round) {
-    Index worst = -1;
-    for (Index i = 0; i < field.surprises().size(); ++i) {
-      const auto& o = field.observations()[static_cast<std::size_t>(i)];
-      if (o.task != 0 || o.censored || !looked_once(o.row) || !(field.surprises()(i) > kSurprise)) continue;
-      if (worst < 0 || field.surprises()(i) > field.surprises()(worst)) worst = i;
-    }
-    if (worst < 0) break;
-    auto changed = field.observations();
-    auto& o = changed[static_cast<std::size_t>(worst)];
-    const double fitted = field.scale(o.output == 0 ? FieldScales::kNoise : FieldScales::kSecondNoise);
-    o.variance = kDisbelief * std::max(o.variance.value_or(fitted * fitted), 1e-6);
-    doubted.push_back(o.row);
-    TRY(field, Field::fit(priors, knobs, std::move(changed)));
+  TRY(auto field, Field::fit(priors, knobs, std::move(observations)));
+  for (int round = 0; round < kDoubts && field.observations().size() >= kLeastToDoubt; ++round) {
+    const auto suspect = suspect_of(field, visits);
+    if (!suspect) break;
+    const double fitted = field.scale(suspect->output == 0 ? FieldScales::kNoise : FieldScales::kSecondNoise);
+    const double variance = std::max(suspect->variance.value_or(fitted * fitted), 1e-6);
+    TRY(const Field believing, Field::fit(priors, knobs, with_suspect(field.observations(), *suspect, variance)));
+    TRY(auto doubting, Field::fit(priors, knobs, with_suspect(field.observations(), *suspect, kDisbelief * variance)));
+    if (!(doubting.log_posterior() > believing.log_posterior() + kOutlierOdds)) break;
+    doubted.push_back(suspect->row);
+    field = std::move(doubting);
   }
   return field;
 }

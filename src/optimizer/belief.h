@@ -40,6 +40,7 @@ struct Visit {
   bool decided = true;     ///< every limit's metric is there, with as large a sample as its percentile needs
   bool doubted = false;    ///< measured once, and so far above what all else says that it should be measured again
   std::size_t looks = 0;   ///< completed trials
+  std::size_t trials = 0;  ///< those, and trials that were stopped early, refused or failed
   bool has_error = false;  ///< its trials state an error, so that another look can differ
 };
 

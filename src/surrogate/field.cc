@@ -145,8 +145,8 @@ Result<Field> Field::fit(std::vector<const FieldPrior*> priors, const RelativeKn
     field.target_.push_back(o.value - static_cast<double>(field.priors_[static_cast<std::size_t>(o.output)]->mean(o.row)));
     field.noise_.push_back(o.censored ? kVague : noise_of(o, field.scales_));
   }
-  const bool censored = std::any_of(data.begin(), data.end(), [](const auto& o) { return o.censored; });
-  if (censored) field.condition(geometry);  // sites at the medians, so that the search knows them
+  field.condition(geometry);  // at the medians: the search knows the sites then
+  field.first_surprises_ = field.surprises_;
 
   const auto score = [&](const ScaleValues& s) -> double {
     std::vector<double> noise = field.noise_;
@@ -194,6 +194,7 @@ Result<Field> Field::fit(std::vector<const FieldPrior*> priors, const RelativeKn
 void Field::condition(const Geometry& geometry) {
   const auto n = static_cast<Index>(observations_.size());
   const bool censored = std::any_of(observations_.begin(), observations_.end(), [](const auto& o) { return o.censored; });
+  VectorXd bound_surprises = VectorXd::Zero(n);
   for (int sweep = 0; censored && sweep < 3; ++sweep) {
     for (Index i = 0; i < n; ++i) {
       const auto at = static_cast<std::size_t>(i);
@@ -207,7 +208,9 @@ void Field::condition(const Geometry& geometry) {
       const VectorXd solved = factor.solve(with);
       const double mean = solved.dot(Eigen::Map<const VectorXd>(target_.data(), n)), variance = full(i, i) - kVague - solved.dot(with);
       const double prior = static_cast<double>(priors_[static_cast<std::size_t>(o.output)]->mean(o.row));
-      const NormalMoments after = at_least(mean, variance, o.value - prior, o.variance.value_or(square(0.03)) + kJitter);
+      const double error = o.variance.value_or(square(0.03)) + kJitter;
+      const NormalMoments after = at_least(mean, variance, o.value - prior, error);
+      bound_surprises(i) = (o.value - prior - mean) / std::sqrt(std::max(variance, 0.0) + error);
       const double precision = 1.0 / std::max(after.variance, 1e-12) - 1.0 / std::max(variance, 1e-12);
       if (precision > 1.0 / kVague) {
         noise_[at] = 1.0 / precision;
@@ -226,7 +229,7 @@ void Field::condition(const Geometry& geometry) {
   const VectorXd alpha = factor.solve(target);
   surprises_ = alpha.array() / inverse.diagonal().array().sqrt();
   for (Index i = 0; i < n; ++i) {
-    if (observations_[static_cast<std::size_t>(i)].censored) surprises_(i) = 0.0;
+    if (observations_[static_cast<std::size_t>(i)].censored) surprises_(i) = bound_surprises(i);
   }
 }
 

@@ -56,8 +56,11 @@ class Field {
   };
   Joint joint(std::span<const Eigen::Index> rows) const;
 
-  /// How far each observation is from what the others say of it, in standard deviations of that forecast; 0 for censored ones.
+  /// How far each observation is from what the others say of it, in standard deviations of that forecast; of a
+  /// censored one, its bound.
   const Eigen::VectorXd& surprises() const { return surprises_; }
+  /// The same before the scales were fitted: an outlier that widened them is no surprise afterwards.
+  const Eigen::VectorXd& first_surprises() const { return first_surprises_; }
   /// ln p(observations | scales) + ln p(scales) at the scales found.
   double log_posterior() const { return log_posterior_; }
   double scale(FieldScales::Index which) const { return scales_[which]; }
@@ -84,7 +87,7 @@ class Field {
   double log_posterior_ = 0.0;
   Eigen::MatrixXd lower_;  // Cholesky factor of the covariance of the observations, noise included
   Eigen::VectorXd white_;  // lower^-1 (values - prior mean)
-  Eigen::VectorXd surprises_;
+  Eigen::VectorXd surprises_, first_surprises_;
   std::vector<double> noise_;   // variance of each observation as used (censored: of its site)
   std::vector<double> target_;  // value (censored: of its site) minus prior mean
 };
