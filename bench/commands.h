@@ -8,5 +8,6 @@ namespace polythrottle::bench {
 void add_grid(CLI::App& app, int& exit_code);
 void add_trials(CLI::App& app, int& exit_code);
 void add_paper(CLI::App& app, int& exit_code);
+void add_optimizers(CLI::App& app, int& exit_code);
 
 }  // namespace polythrottle::bench

@@ -7,11 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <random>
 #include <thread>
 
 #include "base/stats.h"
 #include "bench/commands.h"
+#include "bench/portable_random.h"
 #include "bench/truth.h"
 #include "cli/cli.h"
 #include "optimizer/eic.h"
@@ -37,13 +37,6 @@ constexpr std::array<Experiment, 4> kExperiments{{
     {"jetson-orin", false, 6.4, {11.6, 11.7, 11.8, 11.9, 11.2, 11.7, 12.9, 12.2}},
     {"jetson-tx2", false, 4.2, {12.3, 12.3, 12.8, 12.9, 12.4, 12.1, 13.2, 13.9}},
 }};
-
-/// Standard normal from a generator whose output is the same everywhere (std::normal_distribution is not).
-double normal(std::mt19937_64& random) {
-  const double u = (static_cast<double>(random() >> 11) + 0.5) * 0x1p-53;
-  const double v = static_cast<double>(random() >> 11) * 0x1p-53;
-  return std::sqrt(-2.0 * std::log(u)) * std::cos(6.283185307179586 * v);
-}
 
 struct Cell {
   Space space;

@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   bench::add_grid(app, exit_code);
   bench::add_trials(app, exit_code);
   bench::add_paper(app, exit_code);
+  bench::add_optimizers(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {
