@@ -314,8 +314,8 @@ std::optional<FieldObservation> suspect_of(const Field& field, const std::vector
   double highest = kSurprise;
   for (Index i = 0; i < field.first_surprises().size(); ++i) {
     const auto& o = field.observations()[static_cast<std::size_t>(i)];
-    const bool seen_once = std::any_of(visits.begin(), visits.end(),
-                                       [&](const Visit& v) { return static_cast<Index>(v.id) == o.row && v.trials == 1; });
+    const bool seen_once =
+        std::any_of(visits.begin(), visits.end(), [&](const Visit& v) { return static_cast<Index>(v.id) == o.row && v.trials == 1; });
     if (o.task != 0 || !seen_once || !(field.first_surprises()(i) > highest)) continue;
     highest = field.first_surprises()(i), worst = o;
   }
@@ -372,8 +372,10 @@ Result<Belief> Believer::operator()(const Problem& problem, std::span<const Tria
     for (auto& o : prior_->earlier_observations((*metric)->name, output, false)) observations.push_back(o);
   }
   std::vector<Index> doubted;
-  TRY(const Field joint,
+  TRY(Field fitted,
       fit_with_doubt({&prior_->physics.latency, &prior_->physics.energy}, prior_->knobs, observations, belief.visits, doubted));
+  const auto shared = std::make_shared<const Field>(std::move(fitted));
+  const Field& joint = *shared;
   for (Visit& visit : belief.visits) {
     visit.doubted = std::find(doubted.begin(), doubted.end(), static_cast<Index>(visit.id)) != doubted.end();
   }
@@ -383,10 +385,13 @@ Result<Belief> Believer::operator()(const Problem& problem, std::span<const Tria
     if (it == predicted.end()) it = predicted.emplace(output, joint.predict(output, rows)).first;
     return it->second;
   };
+  std::shared_ptr<const Field> field = shared;  // of the metric believed last
+  int field_output = 1;
   const auto believe = [&](const std::string& metric, bool negated, std::optional<double> limit) -> Result<std::optional<MetricBelief>> {
     for (const auto& [member, output] : {std::pair(&pair.latency, 0), std::pair(&pair.energy, 1)}) {
       if (!*member || (*member)->name != metric || limit.value_or(1.0) <= 0.0) continue;
       MetricBelief out{(*member)->how, of_pair(output)};
+      field = shared, field_output = output;
       out.how.negated = negated;
       if (negated) out.posterior.mean = -out.posterior.mean;
       return out;
@@ -399,8 +404,9 @@ Result<Belief> Believer::operator()(const Problem& problem, std::span<const Tria
     }
     FieldScales scales;
     scales.median[FieldScales::kResidual] = 0.06;
-    TRY(const Field field, Field::fit({how->logarithm ? &prior_->of(metric) : &prior_->of("")}, prior_->knobs, std::move(own), scales));
-    MetricBelief out{*how, field.predict(0, rows)};
+    TRY(Field own_field, Field::fit({how->logarithm ? &prior_->of(metric) : &prior_->of("")}, prior_->knobs, std::move(own), scales));
+    MetricBelief out{*how, own_field.predict(0, rows)};
+    field = std::make_shared<const Field>(std::move(own_field)), field_output = 0;
     out.how.negated = negated;
     if (negated) out.posterior.mean = -out.posterior.mean;
     return out;
@@ -413,6 +419,7 @@ Result<Belief> Believer::operator()(const Problem& problem, std::span<const Tria
     objective->posterior.mean.setZero();
   }
   belief.objective = std::move(*objective);
+  belief.objective_field = field, belief.objective_output = field_output;
   for (const Constraint& c : problem.constraints) {
     const bool negated = c.bound == Bound::kAtLeast;
     const double limit = negated ? c.limit / kSlack : c.limit * kSlack;
@@ -434,6 +441,14 @@ Result<Belief> Believer::operator()(const Problem& problem, std::span<const Tria
     if (!belief.incumbent || mean < belief.objective.posterior.mean(*belief.incumbent)) belief.incumbent = v.id;
   }
   return belief;
+}
+
+Belief::Joint Belief::joint_objective(std::span<const CandidateId> ids) const {
+  const std::vector<Index> rows(ids.begin(), ids.end());
+  const Field::Joint all = objective_field->joint(rows);
+  const auto m = static_cast<Index>(ids.size()), first = objective_output * m;
+  const double sign = objective.how.negated ? -1.0 : 1.0;
+  return {sign * all.mean.segment(first, m), all.covariance.block(first, first, m, m)};
 }
 
 }  // namespace polythrottle

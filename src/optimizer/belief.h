@@ -50,9 +50,19 @@ struct Belief {
   Eigen::VectorXd log_feasible;          ///< (candidates): ln P(all of them hold)
   std::vector<Visit> visits;             ///< by candidate
   std::optional<CandidateId> incumbent;  ///< the least posterior mean of the objective among visits with P > 1/2
-  std::vector<std::string> remarks;      ///< one line each, for people
 
   double probability(CandidateId id) const { return std::exp(log_feasible(id)); }
+
+  /// The objective at a few candidates together, in modelled numbers: means (m) and covariance (m, m). Differences between settings are
+  /// known far better than each of them. Valid while the believer that made this lives and until it is asked again.
+  struct Joint {
+    Eigen::VectorXd mean;
+    Eigen::MatrixXd covariance;
+  };
+  Joint joint_objective(std::span<const CandidateId> ids) const;
+
+  std::shared_ptr<const Field> objective_field;  ///< behind `objective`
+  int objective_output = 0;                      ///< of that field
 };
 
 /// Makes beliefs; keeps the prior of the space it saw last, which takes most of the time. Used by one thread.
