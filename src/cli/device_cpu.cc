@@ -158,7 +158,8 @@ Result<OpenedDevice> open_cpu_device(const TuneOptions& options, Host& host) {
     // More spinning threads than CPUs only fight each other (measured: half the throughput), so such settings are asked for by name.
     allowed = [cpus](const Config& c) { return *c.number("threads") * *c.number("instances") <= cpus; };
   }
-  TRY(auto parts, make_machine_space(workload->parameters(), machine, wanted, options, allowed));
+  const Runs runs = options.provider == "cpu" ? Runs::kOnCpu : Runs::kOnGpu;
+  TRY(auto parts, make_machine_space(workload->parameters(), machine, wanted, options, allowed, runs));
   Device device{.name = options.device, .host = host};
   device.notes = notes;
   device.open_loop = load.arrivals.has_value();

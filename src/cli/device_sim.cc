@@ -106,7 +106,7 @@ Result<OpenedDevice> open_simulated_device(const TuneOptions& options, const std
   for (const auto& p : workload->parameters()) {
     if (p.role == Role::kBatch) own.push_back(p);
   }
-  TRY(auto parts, make_machine_space(own, found, wanted, options, {}));
+  TRY(auto parts, make_machine_space(own, found, wanted, options, {}, Runs::kOnGpu));
 
   Device device{.owner = owner, .name = options.device, .host = host};
   device.lease_record = owner->folder + "/lease.json";

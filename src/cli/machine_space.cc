@@ -64,7 +64,7 @@ Result<std::vector<int>> own_levels(const std::string& name, const std::vector<s
 
 Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine& machine,
                                         std::map<std::string, std::vector<std::string>> wanted, const TuneOptions& options,
-                                        const Space::Coupling& allowed) {
+                                        const Space::Coupling& allowed, Runs runs) {
   MachineSpace out;
   std::vector<Parameter> parameters(own.begin(), own.end());
   for (auto& knob : machine.knobs_by_request) {
@@ -72,6 +72,7 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
   }
   for (auto& knob : machine.knobs) {
     Parameter p = knob->parameter();
+    if (p.name == "cpu_hz" && runs == Runs::kOnGpu) p.role = Role::kHostClock;
     if (const auto it = wanted.find(p.name); it != wanted.end()) {
       const bool off = it->second.empty();
       if (!off) {

@@ -21,12 +21,15 @@ struct MachineSpace {
   std::vector<std::string> notes;
 };
 
+/// What runs the network; a CPU that only feeds a GPU has another part in it, and its clock another role.
+enum class Runs { kOnCpu, kOnGpu };
+
 /// `own`: the workload's knobs. `wanted`: --knob flags by name, those of the workload's knobs already taken out. `allowed`: of the
 /// workload. Reference: batch, instances and clock floors at their lowest, everything else at its highest (docs/terms.md), then
 /// --reference. Takes the knobs it uses out of `machine`. Errors: kInvalid for names and levels that are not there.
 Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine& machine,
                                         std::map<std::string, std::vector<std::string>> wanted, const TuneOptions& options,
-                                        const Space::Coupling& allowed);
+                                        const Space::Coupling& allowed, Runs runs);
 
 /// --knob levels of a knob of the program's own: ascending positive whole numbers; `reference` alone for "off". Errors: kInvalid.
 Result<std::vector<int>> own_levels(const std::string& name, const std::vector<std::string>& texts, int reference);

@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "report/report.h"
+#include "study/history.h"
 
 namespace polythrottle {
 namespace {
@@ -29,6 +30,12 @@ std::string cell(const Trial& trial, std::string_view metric) {
   return it == trial.metrics().end() ? std::string("-") : format_metric(metric, it->second.value);
 }
 
+/// What the numbers behind it count. A second look comes after so many trials, and is none of them.
+const char* label_of(Advice::Kind kind) {
+  if (kind == Advice::Kind::kConfirm) return "confirm";
+  return kind == Advice::Kind::kVerify ? "second look after" : "trial";
+}
+
 }  // namespace
 
 Progress::Progress(bool quiet, Provenance provenance, std::size_t budget)
@@ -47,8 +54,7 @@ Observer Progress::observer() {
 void Progress::rewrite(const std::string& line) { tell("\r\x1b[K{}", line.substr(0, terminal_width() - 1)); }
 
 void Progress::began(const Trial& trial, std::size_t number, std::size_t of) {
-  const char* what = trial.advice.kind == Advice::Kind::kVerify ? "confirm" : "trial";
-  label_ = fmt::format("{} {}/{}", what, number, of);
+  label_ = fmt::format("{} {}/{}", label_of(trial.advice.kind), number, of);
   if (terminal_) rewrite(fmt::format("{}  {}{}now {}", label_, best_, best_.empty() ? "" : "  ", setting_text(trial.asked)));
 }
 
@@ -72,12 +78,9 @@ void Progress::ended(const Trial& trial, std::span<const Trial> history, const P
   }
   // Time left: what is still in the budget, at the mean pace so far.
   double seconds = 0.0;
-  std::size_t explored = 0;
-  for (const auto& t : history) {
-    seconds += t.finished - t.started;
-    explored += t.advice.kind != Advice::Kind::kVerify && t.state != TrialState::kLost ? 1U : 0U;
-  }
-  const double left = explored < budget_ ? seconds / static_cast<double>(history.size()) * static_cast<double>(budget_ - explored) : 0.0;
+  for (const auto& t : history) seconds += t.finished - t.started;
+  const std::size_t done = explored(history);
+  const double left = done < budget_ ? seconds / static_cast<double>(history.size()) * static_cast<double>(budget_ - done) : 0.0;
   if (terminal_) {
     rewrite(fmt::format("{}  {}  {} left", label_, best_, clock_text(left)));
     return;

@@ -14,6 +14,7 @@
 #include "cli/open_device.h"
 #include "cli/progress.h"
 #include "cli/tune_options.h"
+#include "cli/tune_search.h"
 #include "cli/version.h"
 #include "knob/lease.h"
 #include "optimizer/optimizer.h"
@@ -34,13 +35,6 @@ struct Failure {
 
 int usage_or_failure(const Error& error) { return error.code == Errc::kInvalid ? kExitUsage : kExitFailure; }
 
-const OptimizerDriver* find_driver(const std::string& name) {
-  for (const auto* driver : optimizer_drivers()) {
-    if (driver->name == name) return driver;
-  }
-  return nullptr;
-}
-
 /// Everything that can be checked before a device is opened.
 Status check_options(const TuneOptions& o) {
   if (o.slo.empty()) return fail(Errc::kInvalid, "--slo is missing", "e.g. p99=50ms, mean=20ms or 1.2x");
@@ -51,7 +45,7 @@ Status check_options(const TuneOptions& o) {
   if (o.rate && !(*o.rate > 0.0)) return fail(Errc::kInvalid, "--rate must be above zero");
   if (o.pace_seconds < 0.0) return fail(Errc::kInvalid, "--pace must not be negative");
   if (o.batch_delay_seconds && *o.batch_delay_seconds < 0.0) return fail(Errc::kInvalid, "--batch-delay must not be negative");
-  TRY_STATUS(make_optimizer(o.optimizer));
+  TRY_STATUS(check_search(o));
   TRY_STATUS(parse_objective(o.objective));
   return {};
 }
@@ -79,23 +73,27 @@ Result<Plan> make_plan(const TuneOptions& o, const Device& device) {
                 "it gives " + given);
   }
   plan.seed = o.seed;
-  const bool exhaustive = find_driver(o.optimizer)->exhaustive;
-  plan.budget = o.budget.value_or(exhaustive ? device.space.size() : std::min(kDefaultBudget, device.space.size()));
+  TRY(const auto* driver, find_driver(o.optimizer));
+  plan.budget = o.budget.value_or(driver->exhaustive ? device.space.size() : std::min(kDefaultBudget, device.space.size()));
   if (o.confirm.value_or(0) > 0 && device.energy_provenance == Provenance::kRecorded) {
     return fail(Errc::kInvalid, "--confirm: a recorded table gives the same readings again", "leave it out");
   }
   plan.confirm_rounds = o.confirm.value_or(device.energy_provenance == Provenance::kRecorded ? 0 : kDefaultConfirm);
+  if (o.horizon && device.energy_provenance == Provenance::kRecorded) {
+    return fail(Errc::kInvalid, "--horizon: a recorded table does not say what a trial costs", "leave it out");
+  }
   plan.window = Seconds(o.window_seconds);
   plan.window_limit = Seconds(o.window_limit_seconds);
+  plan.max_violations = o.max_violations;
+  TRY(plan.search, make_search(o));
   return plan;
 }
 
 StudyFacts describe_study(const TuneOptions& o, const Device& device, const Plan& plan, StudyFacts facts, const Json& typed) {
-  Json parameters = Json::array();
-  for (const auto& p : device.space.parameters()) parameters.push_back(to_json(p));
   facts[fact::kProgram] = fmt::format("polythrottle {}", kVersion);
   facts[fact::kDevice] = device.name;
-  facts[fact::kSpace] = parameters.dump();
+  facts[fact::kSpace] = to_json(device.space.parameters()).dump();
+  if (std::string allowed = device.space.ranges(); !allowed.empty()) facts[fact::kAllowed] = std::move(allowed);
   facts[fact::kCandidates] = std::to_string(device.space.size());
   facts[fact::kReference] = to_json(device.reference).dump();
   facts[fact::kObjective] = plan.objective.metric;
@@ -105,6 +103,7 @@ StudyFacts describe_study(const TuneOptions& o, const Device& device, const Plan
   facts[fact::kBoundary] = device.meter_boundary;
   facts[fact::kProvenance] = to_string(device.energy_provenance);
   facts[fact::kOptimizer] = o.optimizer;
+  facts[fact::kSearch] = search_fact(o, plan.search).dump();
   facts[fact::kSeed] = std::to_string(o.seed);
   facts[fact::kBudget] = std::to_string(plan.budget);
   facts[fact::kOptions] = typed.dump();
@@ -116,16 +115,26 @@ StudyFacts describe_study(const TuneOptions& o, const Device& device, const Plan
   return facts;
 }
 
+/// A fact for a line of complaint: lists of levels may be long.
+std::string shown(const StudyFacts& facts, const std::string& key) {
+  const auto it = facts.find(key);
+  if (it == facts.end()) return "none";
+  constexpr std::size_t kMost = 200;
+  return it->second.size() <= kMost ? it->second : it->second.substr(0, kMost) + "...";
+}
+
 /// What must not differ when a study goes on.
 Status same_study(const StudyFacts& before, const StudyFacts& now) {
-  for (const char* key :
+  for (const std::string key :
        {fact::kDevice, fact::kSha256, fact::kSpace, fact::kCandidates, fact::kReference, fact::kObjective, fact::kSlo, fact::kConstraints,
-        fact::kLoad, fact::kMeter, fact::kOptimizer, fact::kSeed, fact::kDeviceText, fact::kConditions}) {
+        fact::kLoad, fact::kMeter, fact::kOptimizer, fact::kSeed, fact::kDeviceText, fact::kConditions, fact::kAllowed, fact::kSearch}) {
+    const bool newer = key == fact::kAllowed || key == fact::kSearch;  // studies of older versions lack them, and go on without
     const auto a = before.find(key), b = now.find(key);
-    const std::string was = a == before.end() ? "none" : a->second, is = b == now.end() ? "none" : b->second;
-    if (was == is) continue;
-    const char* name = std::string_view(key) == fact::kSha256 ? "model or table (its content)" : key;
-    return fail(Errc::kInvalid, fmt::format("cannot resume: the {} differs: the study has {}, this run {}", name, was, is),
+    if (a == before.end() && (b == now.end() || newer)) continue;
+    if (a != before.end() && b != now.end() && a->second == b->second) continue;
+    return fail(Errc::kInvalid,
+                fmt::format("cannot resume: the {} differs: the study has {}, this run {}",
+                            key == fact::kSha256 ? "model or table (its content)" : key, shown(before, key), shown(now, key)),
                 "leave the flag out to use the study's own, or start a new study");
   }
   return {};
@@ -155,7 +164,8 @@ void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptio
   const Device& device = opened.device;
   fmt::print("Device   {}\nLoad     {}\nEnergy   {}: {}\n", opened.facts.at(fact::kDeviceText), opened.facts.at(fact::kLoad),
              to_string(device.energy_provenance), device.meter_boundary);
-  fmt::print("Space    {} candidates; reference {}\n\n", device.space.size(), device.reference.text());
+  fmt::print("Space    {} candidates; reference {}\n", device.space.size(), device.reference.text());
+  fmt::print("Search   {}\n\n", describe_search(o, plan.search));
   std::vector<std::vector<std::string>> rows{{"knob", "levels"}};
   for (const auto& p : device.space.parameters()) {
     std::string levels;
@@ -176,7 +186,7 @@ void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptio
     const double count = static_cast<double>(trials + confirm);
     fmt::print(
         "Time     {} trials and {} to confirm: {:.0f} s if every window is the shortest ({:.3g} s) and warm-up takes half a second, "
-        "at most {:.0f} s\n",
+        "at most {:.0f} s; second looks come on top\n",
         trials, confirm, count * (plan.window.count() + 0.5), plan.window.count(), count * (plan.window_limit.count() + 5.0));
   }
   if (device.knobs.empty()) {
@@ -225,6 +235,10 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
       if (!typed) return failed(typed.error());
       if (const auto filled = fill_options(command, *typed); !filled) return failed(filled.error());
     }
+    // The default may be another than when the study was made.
+    if (const auto own = before.find(fact::kOptimizer); own != before.end() && command.get_option("--optimizer")->count() == 0) {
+      o.optimizer = own->second;
+    }
   }
   if (const auto checked = check_options(o); !checked) return usage(checked.error());
   if (const auto slo = parse_slo(o.slo); !slo) return usage(slo.error());
@@ -240,9 +254,12 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   Device& device = opened->device;
   const auto plan = make_plan(o, device);
   if (!plan) return either(plan.error());
+  const auto optimizer = make_searcher(o, device.space);
+  if (!optimizer) return usage(optimizer.error());
   const std::string table = o.device.starts_with("recorded:") ? o.device.substr(9, o.device.rfind('#') - 9) : std::string();
-  const std::vector<std::pair<std::string, std::string>> inputs{
+  std::vector<std::pair<std::string, std::string>> inputs{
       {"study", o.study}, {"model", o.model}, {"table", table}, {"arrivals", o.arrivals}};
+  for (const auto& earlier : o.warm_start) inputs.emplace_back("earlier study", earlier);
   if (const auto distinct = check_distinct({{"--json", o.json}, {"--csv", o.csv}}, inputs); !distinct) return usage(distinct.error());
   for (const std::string& path : {o.json, o.csv}) {
     if (const auto ok = check_writable(path); !ok) return failed(ok.error());
@@ -290,7 +307,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     lease = std::move(*taken);
     facts[fact::kFound] = to_json(lease->found()).dump();
   }
-  facts[fact::kStop] = Json{{"reason", "running"}, {"text", ""}}.dump();
+  for (const auto& [key, value] : running_facts()) facts[key] = value;
   if (o.resume && before.contains(fact::kOptions)) facts[fact::kOptions] = before.at(fact::kOptions);
   if (const auto described = journal->describe(facts); !described) return failed(described.error());
 
@@ -298,15 +315,11 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   {
     if (!o.quiet && !path.empty()) tell("Study {}\n", path);
     Progress progress(o.quiet, device.energy_provenance, plan->budget);
-    const auto optimizer = make_optimizer(o.optimizer);
     end = run_study(device, *journal, lease.get(), **optimizer, *plan, progress.observer(), cli.stop);
   }
   const bool whole = lease == nullptr || give_back(*lease);
   if (!end) return failed(end.error());
-  if (const auto stored = journal->describe({{fact::kStop, Json{{"reason", to_string(end->reason)}, {"text", end->text}}.dump()}});
-      !stored) {
-    return failed(stored.error());
-  }
+  if (const auto stored = journal->describe(stopped_facts(*end)); !stored) return failed(stored.error());
   const auto all_facts = journal->facts();
   if (!all_facts) return failed(all_facts.error());
   auto history = journal->history();

@@ -73,6 +73,21 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
   c.add_option("--budget", o.budget, "Trials, the reference included (default 20; grid: the whole space)")
       ->check(whole_number())
       ->group(kSearch);
+  c.add_option("--explore", o.explore,
+               "safe (default): settings that may break a limit only when nothing is left to gain elsewhere; strict: never; bold: wherever "
+               "most is expected")
+      ->group(kSearch);
+  c.add_option("--min-gain", o.min_gain, "Stop when one more trial is expected to save less: 0.4% (default) or 0.004")->group(kSearch);
+  c.add_option("--horizon", o.horizon,
+               "Stop when one more trial costs more energy than it is expected to save in this use: 1d@8/s, or inferences: 1e6")
+      ->group(kSearch);
+  c.add_option("--max-violations", o.max_violations, "End the search after so many trials that broke a limit")
+      ->check(whole_number())
+      ->group(kSearch);
+  c.add_option("--warm-start", o.warm_start, "Study file to learn from beforehand, repeatable")->group(kSearch)->allow_extra_args(false);
+  c.add_option("--phases", o.phases, "joint: all knobs together; paper: the CPU clock first, then the rest at the best one")
+      ->group(kSearch)
+      ->capture_default_str();
   c.add_option("--seed", o.seed, "Seed of every random choice")->check(whole_number())->group(kSearch)->capture_default_str();
   c.add_option("--confirm", o.confirm, "Rounds of reference and best again at the end (default 3; recorded tables 0)")
       ->check(whole_number())

@@ -12,6 +12,9 @@
 
 namespace polythrottle {
 
+/// Of --optimizer.
+inline constexpr char kDefaultOptimizer[] = "polythrottle";
+
 struct TuneOptions {
   std::string device, model, slo;
   std::string objective = "energy";
@@ -33,7 +36,13 @@ struct TuneOptions {
   double window_limit_seconds = 20.0;
   std::optional<std::size_t> confirm;
   std::optional<std::size_t> budget;
-  std::string optimizer = "eic";
+  std::optional<std::size_t> max_violations;
+  std::string optimizer = kDefaultOptimizer;
+  std::optional<std::string> explore;   ///< safe (default), strict, bold
+  std::optional<std::string> min_gain;  ///< as parse_min_gain reads it
+  std::optional<std::string> horizon;   ///< as parse_horizon reads it
+  std::vector<std::string> warm_start;  ///< study files
+  std::string phases = "joint";         ///< or paper
   std::uint64_t seed = 0;
   double pace_seconds = 0.0;
 

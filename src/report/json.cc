@@ -23,6 +23,11 @@ Json saving(const std::optional<Saving>& saving, Provenance provenance) {
   return out;
 }
 
+template <class Number>
+Json number(const std::optional<Number>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
 /// A fact that is JSON text itself, or null.
 Json fact_json(const Summary& s, const char* key) {
   const auto it = s.facts.find(key);
@@ -63,7 +68,11 @@ std::string render_json(const Summary& s) {
   if (s.objective.metric != kEnergy) out["improvement"] = saving(s.improvement, s.provenance);
   if (s.saving_found) out["saving_found"] = saving(s.saving_found, s.provenance);
   out["confirmed_rounds"] = s.confirmed;
-  out["stop"] = {{"reason", s.stop_reason}, {"text", s.stop_text}, {"trials", s.explored}};
+  out["stop"] = {{"reason", s.stop_reason},
+                 {"text", s.stop_text},
+                 {"expected_gain", number(s.expected_missed)},
+                 {"trials", s.explored},
+                 {"second_looks", s.second_looks}};
   out["violations"] = Json::array();
   for (const auto& v : s.violations) {
     out["violations"].push_back({{"trial", v.trial},
@@ -73,8 +82,12 @@ std::string render_json(const Summary& s) {
                                  {"limit", v.limit},
                                  {"excess", v.excess}});
   }
-  out["search"] = {{"seconds", s.search_seconds}, {"energy_joules", nullptr}};
-  if (s.search_joules) out["search"]["energy_joules"] = *s.search_joules;
+  out["search"] = {{"seconds", s.search_seconds},
+                   {"energy_joules", number(s.search_joules)},
+                   {"requests_in_violation", number(s.requests_in_violation)},
+                   {"repaid_after_inferences", number(s.repaid_after_inferences)},
+                   {"repaid_after_seconds", number(s.repaid_after_seconds)},
+                   {"options", fact_json(s, fact::kSearch)}};
   out["pareto"] = Json::array();
   for (const TrialId id : s.pareto) {
     for (const auto& t : s.trials) {

@@ -57,6 +57,49 @@ TEST(Answer, NamesEachMetricItSpeaksOf) {
   EXPECT_NE(text.find("Estimated: 20.0 % less energy per inference than the reference (estimated; "), std::string::npos) << text;
 }
 
+TEST(Answer, SaysWhatTheSearchCostAndWhenItIsRepaid) {
+  Summary summary = study("simulated", 0.8, 0.008);
+  summary.search_joules = 812.0;
+  summary.repaid_after_inferences = 4060.0;
+  summary.repaid_after_seconds = 45.0;
+  EXPECT_NE(
+      render_answer(summary).find("The search cost 812.0 J (simulated) and 100 batches answered in trials that broke a latency limit; "
+                                  "it is repaid after 4.06e+03 inferences (45 s at this rate).\n"),
+      std::string::npos)
+      << render_answer(summary);
+  summary.facts[fact::kLoad] = "open loop: poisson arrivals";
+  summary.requests_in_violation = 1;
+  EXPECT_NE(render_answer(summary).find(" and 1 request answered in trials"), std::string::npos) << render_answer(summary);
+}
+
+TEST(Answer, SaysPlainlyThatASearchIsNotRepaid) {
+  Summary summary = study("measured", 0.98, 0.1);
+  summary.search_joules = 812.0;
+  EXPECT_NE(render_answer(summary).find("; it is not repaid as far as is known: the interval of the saving spans zero.\n"),
+            std::string::npos)
+      << render_answer(summary);
+  summary.saving = Saving{-0.1, -0.2, -0.05};
+  EXPECT_NE(render_answer(summary).find("; it is not repaid: the best setting saves no energy.\n"), std::string::npos);
+  summary.best = summary.reference;
+  EXPECT_NE(render_answer(summary).find("; it is not repaid: nothing better than the reference was found.\n"), std::string::npos);
+}
+
+TEST(Answer, CountsTrialsSecondLooksAndConfirmationApartAndSaysWhyItStopped) {
+  Summary summary = study("measured", 0.8, 0.008);
+  EXPECT_NE(render_answer(summary).find("Search: 3 trials; 0.0 s. It has not stopped yet, or was killed.\n"), std::string::npos)
+      << render_answer(summary);
+  summary.second_looks = 1;
+  summary.trials.back().advice.kind = Advice::Kind::kConfirm;
+  summary.stop_reason = "optimizer";
+  summary.stop_text = "enough";
+  summary.expected_missed = 0.0031;
+  EXPECT_NE(
+      render_answer(summary).find("Search: 3 trials, 1 second look, 1 to confirm; 0.0 s. Stopped: enough; the optimizer expects to have "
+                                  "missed at most 0.31 %.\n"),
+      std::string::npos)
+      << render_answer(summary);
+}
+
 TEST(Json, HasTheNamesOutsidersRead) {
   const auto json = nlohmann::json::parse(render_json(study("measured", 0.8, 0.008)));
   EXPECT_EQ(json["schema"], 1);
@@ -69,6 +112,11 @@ TEST(Json, HasTheNamesOutsidersRead) {
   EXPECT_EQ(json["violations"].size(), 1U);
   EXPECT_TRUE(json["search"].contains("seconds"));
   EXPECT_TRUE(json["search"]["energy_joules"].is_null());
+  EXPECT_EQ(json["search"]["requests_in_violation"], 100);
+  EXPECT_TRUE(json["search"]["repaid_after_inferences"].is_null());
+  EXPECT_TRUE(json["search"]["repaid_after_seconds"].is_null());
+  EXPECT_TRUE(json["stop"]["expected_gain"].is_null());
+  EXPECT_EQ(json["stop"]["second_looks"], 0);
   EXPECT_TRUE(json["found"].is_null());
 }
 

@@ -94,18 +94,57 @@ std::string violations_sentence(const Summary& s) {
                      over(sorted_quantile(sizes, 0.5)), over(sizes.back()));
 }
 
-std::string cost_sentence(const Summary& s) {
-  std::string out =
-      fmt::format("Search: {} trials ({}), {:.1f} s", s.explored, s.stop_text.empty() ? s.stop_reason : s.stop_text, s.search_seconds);
-  if (s.provenance == Provenance::kSimulated) out += " of simulated time";
-  if (s.search_joules) out += fmt::format(", {} ({})", format_metric(kTrialEnergy, *s.search_joules), to_string(s.provenance));
-  return out + ".";
-}
-
 std::string duration(double seconds) {
   if (seconds < 120.0) return fmt::format("{:.0f} s", seconds);
   if (seconds < 7200.0) return fmt::format("{:.0f} min", seconds / 60.0);
   return fmt::format("{:.1f} h", seconds / 3600.0);
+}
+
+std::string counted(std::size_t count, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
+
+/// "Search: 20 trials, 2 second looks, 6 to confirm; 47.7 s. Stopped: budget of 20 used."
+std::string search_sentence(const Summary& s) {
+  const auto confirming =
+      std::count_if(s.trials.begin(), s.trials.end(), [](const Trial& t) { return t.advice.kind == Advice::Kind::kConfirm; });
+  std::string out = "Search: " + counted(s.explored, "trial", "trials");
+  if (s.second_looks > 0) out += ", " + counted(s.second_looks, "second look", "second looks");
+  if (confirming > 0) out += fmt::format(", {} to confirm", confirming);
+  out += fmt::format("; {:.1f} s{}. ", s.search_seconds, s.provenance == Provenance::kSimulated ? " of simulated time" : "");
+  if (s.stop_reason == "running") return out + "It has not stopped yet, or was killed.";
+  out += "Stopped: " + (s.stop_text.empty() ? s.stop_reason : s.stop_text);
+  if (s.expected_missed) out += fmt::format("; the optimizer expects to have missed at most {:.2g} %", 100.0 * *s.expected_missed);
+  return out + ".";
+}
+
+/// "it is repaid after 1.48e+04 inferences (3 min at this rate)", or why not.
+std::string repayment(const Summary& s) {
+  if (!s.repaid_after_inferences) {
+    if (s.best->config == s.reference->config) return "it is not repaid: nothing better than the reference was found";
+    return s.saving->ratio <= 0.0 ? "it is not repaid: the best setting saves no energy"
+                                  : "it is not repaid as far as is known: the interval of the saving spans zero";
+  }
+  std::string out = fmt::format("it is repaid after {:.3g} inferences", *s.repaid_after_inferences);
+  if (s.repaid_after_seconds) out += fmt::format(" ({} at this rate)", duration(*s.repaid_after_seconds));
+  return out;
+}
+
+/// "The search cost 742.6 J (simulated) and answered 3140 batches in trials that broke a latency limit; it is repaid after ...". Empty
+/// where the source knows of neither.
+std::string cost_sentence(const Summary& s) {
+  std::string out;
+  if (s.search_joules) out = fmt::format("{} ({})", format_metric(kTrialEnergy, *s.search_joules), to_string(s.provenance));
+  if (s.requests_in_violation.value_or(0) > 0) {
+    const bool open_loop = fact_of(s, fact::kLoad).starts_with("open loop");
+    out += fmt::format(
+        "{}{} answered in trials that broke a latency limit", out.empty() ? "" : " and ",
+        open_loop ? counted(*s.requests_in_violation, "request", "requests") : counted(*s.requests_in_violation, "batch", "batches"));
+  }
+  if (out.empty()) return out;
+  out = "The search cost " + out;
+  if (s.search_joules && s.best && s.saving && s.objective.metric == kEnergy) out += "; " + repayment(s);
+  return out + ".\n";
 }
 
 }  // namespace
@@ -169,7 +208,7 @@ std::string render_answer(const Summary& s) {
   out += align(head) + '\n';
 
   if (!s.reference || s.reference->metrics.empty())
-    return out + "The reference setting has not been measured yet.\n" + cost_sentence(s) + '\n';
+    return out + "The reference setting has not been measured yet.\n" + search_sentence(s) + '\n';
   std::vector<const Side*> sides{&*s.reference};
   std::vector<std::string> titles{"", "reference"};
   if (s.found) sides.push_back(&*s.found), titles.emplace_back("found");
@@ -225,16 +264,7 @@ std::string render_answer(const Summary& s) {
   if (s.confirmed > 0)
     out +=
         fmt::format("Both columns are means of {} rounds in which reference and best were measured again in alternation.\n", s.confirmed);
-  out += violations_sentence(s) + '\n' + cost_sentence(s) + '\n';
-  if (improved && s.saving && s.search_joules && s.objective.metric == kEnergy && s.saving->ratio > 0.0) {
-    const auto& e = s.reference->metrics.at(std::string(kEnergy));
-    const double each = e.value * s.saving->ratio;
-    const double count = *s.search_joules / each;
-    const auto rate = s.best->metrics.find(kThroughput);
-    out += fmt::format("The search is repaid after {:.3g} inferences", count);
-    if (rate != s.best->metrics.end()) out += fmt::format(" ({} at this rate)", duration(count / rate->second.value));
-    out += ".\n";
-  }
+  out += violations_sentence(s) + '\n' + search_sentence(s) + '\n' + cost_sentence(s);
   if (const auto notes = s.facts.find(fact::kNotes); notes != s.facts.end()) {
     if (const auto list = parse_json(notes->second)) {
       for (const auto& note : *list) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <numeric>
 #include <set>
 
 namespace polythrottle {
@@ -47,9 +49,55 @@ void halve_largest(std::vector<Parameter>& parameters, const Config& keep) {
   largest.levels = std::move(levels);
 }
 
-}  // namespace
+/// Combinations of all levels, exactly; nullopt above 2^63.
+std::optional<std::uint64_t> product_size(const std::vector<Parameter>& parameters) {
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 63;
+  std::uint64_t product = 1;
+  for (const auto& p : parameters) {
+    if (p.levels.size() > kMost / product) return std::nullopt;
+    product *= p.levels.size();
+  }
+  return product;
+}
 
-namespace {
+/// Neighbouring numbers in the complete product, both ends included.
+struct Run {
+  std::uint64_t first = 0, last = 0;
+};
+
+/// "60-77" or "60", within a product of `total`.
+std::optional<Run> parse_run(std::string_view text, std::uint64_t total) {
+  const auto number = [](std::string_view digits) -> std::optional<std::uint64_t> {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
+    return value;
+  };
+  const std::size_t dash = text.find('-');
+  const auto first = number(text.substr(0, dash));
+  const auto last = dash == std::string_view::npos ? first : number(text.substr(dash + 1));
+  if (!first || !last || *last < *first || *last >= total) return std::nullopt;
+  return Run{*first, *last};
+}
+
+/// Errors: kCorrupt; never more than kMaxCandidates numbers in all.
+Result<std::vector<Run>> parse_runs(std::string_view text, std::uint64_t total) {
+  std::vector<Run> runs;
+  std::uint64_t count = 0;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    const std::string_view item = text.substr(at, end - at);
+    const auto run = parse_run(item, total);
+    if (!run) return fail(Errc::kCorrupt, fmt::format("allowed settings: '{}' is no run below {}", item.substr(0, 50), total));
+    if (run->last - run->first >= kMaxCandidates - count) {
+      return fail(Errc::kCorrupt, fmt::format("allowed settings: more than {}", kMaxCandidates));
+    }
+    count += run->last - run->first + 1;
+    runs.push_back(*run);
+    at = end + 1;
+  }
+  return runs;
+}
 
 /// Rows of level indices of every allowed combination, first parameter slowest; nullopt as soon as there are more than kMaxCandidates.
 std::optional<std::vector<std::uint16_t>> allowed_rows(const std::vector<Parameter>& parameters, const Space::Coupling& allowed) {
@@ -91,6 +139,7 @@ Result<Space> Space::product(std::vector<Parameter> parameters, const Coupling& 
   if (!parameters.empty() && rows->empty()) return fail(Errc::kOutOfRange, "no combination of the knobs is allowed");
   space.parameters_ = std::move(parameters);
   space.levels_ = std::move(*rows);
+  space.sort_rows();
   if (combinations(space.parameters_) < full) {
     space.thinned_ = fmt::format("thinned to {} combinations: every second level of the knobs with most levels left out", space.size());
   }
@@ -105,23 +154,82 @@ Result<Space> Space::list(std::vector<Parameter> parameters, std::span<const Con
   }
   Space space;
   space.parameters_ = std::move(parameters);
-  std::set<std::vector<std::uint16_t>> seen;
+  if (space.parameters_.empty() && rows.size() > 1) return fail(Errc::kInvalid, "a space without knobs has one configuration");
   for (const auto& config : rows) {
     if (config.entries().size() != space.parameters_.size()) {
       return fail(Errc::kInvalid, fmt::format("configuration '{}' does not name every knob once", config.text()));
     }
-    std::vector<std::uint16_t> row;
     for (const auto& p : space.parameters_) {
       const auto value = config.get(p.name);
       if (!value) return fail(Errc::kInvalid, fmt::format("configuration '{}' lacks {}", config.text(), p.name));
       const auto level = level_of(p, *value);
       if (!level) return fail(Errc::kInvalid, fmt::format("{} is no level of {}", to_text(*value), p.name));
-      row.push_back(static_cast<std::uint16_t>(*level));
+      space.levels_.push_back(static_cast<std::uint16_t>(*level));
     }
-    if (!seen.insert(row).second) return fail(Errc::kInvalid, fmt::format("configuration '{}' stands twice", config.text()));
-    space.levels_.insert(space.levels_.end(), row.begin(), row.end());
+  }
+  if (const auto twice = space.sort_rows()) {
+    return fail(Errc::kInvalid, fmt::format("configuration '{}' stands twice", space.config(*twice).text()));
   }
   return space;
+}
+
+Result<Space> Space::from_ranges(std::vector<Parameter> parameters, std::string_view ranges) {
+  if (parameters.size() > kMaxParameters)
+    return fail(Errc::kCorrupt, fmt::format("{} knobs; at most {}", parameters.size(), kMaxParameters));
+  if (const auto sound = check(parameters); !sound) return fail(Errc::kCorrupt, sound.error().what);
+  const auto total = product_size(parameters);
+  if (!total) return fail(Errc::kCorrupt, "the knobs have too many combinations to be numbered");
+  TRY(const auto runs, parse_runs(ranges == "all" ? fmt::format("0-{}", *total - 1) : std::string(ranges), *total));
+  Space space;
+  space.parameters_ = std::move(parameters);
+  const std::size_t d = space.parameters_.size();
+  for (const Run& run : runs) {
+    for (std::uint64_t number = run.first; number <= run.last; ++number) {
+      space.levels_.resize(space.levels_.size() + d);
+      std::uint64_t rest = number;
+      for (std::size_t k = d; k-- > 0; rest /= space.parameters_[k].levels.size()) {
+        space.levels_[space.levels_.size() - d + k] = static_cast<std::uint16_t>(rest % space.parameters_[k].levels.size());
+      }
+    }
+  }
+  if (const auto twice = space.sort_rows()) {
+    return fail(Errc::kCorrupt, fmt::format("allowed settings: '{}' stands twice", space.config(*twice).text()));
+  }
+  return space;
+}
+
+std::optional<CandidateId> Space::sort_rows() {
+  if (parameters_.empty()) return std::nullopt;
+  sorted_.resize(size());
+  std::iota(sorted_.begin(), sorted_.end(), CandidateId{0});
+  const auto less = [&](CandidateId a, CandidateId b) { return std::ranges::lexicographical_compare(levels(a), levels(b)); };
+  if (!std::ranges::is_sorted(sorted_, less)) std::ranges::sort(sorted_, less);
+  const auto twice =
+      std::ranges::adjacent_find(sorted_, [&](CandidateId a, CandidateId b) { return std::ranges::equal(levels(a), levels(b)); });
+  return twice == sorted_.end() ? std::nullopt : std::optional(*twice);
+}
+
+std::string Space::ranges() const {
+  const auto total = product_size(parameters_);
+  if (!total) return {};
+  std::vector<Run> runs;
+  for (std::size_t id = 0; id < size(); ++id) {
+    std::uint64_t number = 0;
+    const auto row = levels(static_cast<CandidateId>(id));
+    for (std::size_t k = 0; k < row.size(); ++k) number = number * parameters_[k].levels.size() + row[k];
+    if (!runs.empty() && runs.back().last + 1 == number) {
+      runs.back().last = number;
+    } else {
+      runs.push_back({number, number});
+    }
+  }
+  if (runs.size() == 1 && runs.front().first == 0 && runs.front().last + 1 == *total) return "all";
+  std::string out;
+  for (const Run& run : runs) {
+    out += fmt::format("{}{}", out.empty() ? "" : ",", run.first);
+    if (run.last > run.first) out += fmt::format("-{}", run.last);
+  }
+  return out;
 }
 
 std::span<const std::uint16_t> Space::levels(CandidateId id) const {
@@ -136,6 +244,7 @@ Config Space::config(CandidateId id) const {
 }
 
 std::optional<CandidateId> Space::find(const Config& config) const {
+  if (parameters_.empty()) return CandidateId{0};
   std::vector<std::uint16_t> wanted;
   for (const auto& p : parameters_) {
     const auto value = config.get(p.name);
@@ -144,12 +253,10 @@ std::optional<CandidateId> Space::find(const Config& config) const {
     if (!level) return std::nullopt;
     wanted.push_back(static_cast<std::uint16_t>(*level));
   }
-  const std::size_t d = wanted.size();
-  for (std::size_t id = 0; id < size(); ++id) {
-    if (std::equal(wanted.begin(), wanted.end(), levels_.begin() + static_cast<std::ptrdiff_t>(id * d)))
-      return static_cast<CandidateId>(id);
-  }
-  return std::nullopt;
+  const auto at =
+      std::ranges::lower_bound(sorted_, wanted, std::ranges::lexicographical_compare, [&](CandidateId id) { return levels(id); });
+  if (at == sorted_.end() || !std::ranges::equal(levels(*at), wanted)) return std::nullopt;
+  return *at;
 }
 
 }  // namespace polythrottle

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/stats.h"
+#include "study/history.h"
 #include "study/measure.h"
 
 namespace polythrottle {
@@ -28,21 +29,6 @@ std::uint64_t trial_seed(std::uint64_t seed, std::size_t number) {
 /// So many void trials in a row end the study: whatever voids them will not go away by itself.
 constexpr std::size_t kVoidInARow = 4;
 
-bool exploration(const Trial& trial) {
-  return trial.advice.kind != Advice::Kind::kVerify && trial.state != TrialState::kLost && trial.state != TrialState::kVoid;
-}
-
-std::size_t explored(std::span<const Trial> history) {
-  return static_cast<std::size_t>(std::count_if(history.begin(), history.end(), exploration));
-}
-
-const Trial* first_reference(std::span<const Trial> history) {
-  for (const auto& trial : history) {
-    if (trial.advice.kind == Advice::Kind::kReference && trial.state == TrialState::kCompleted) return &trial;
-  }
-  return nullptr;
-}
-
 /// One study in progress.
 class Run {
  public:
@@ -55,18 +41,20 @@ class Run {
     TRY(const bool started, reference());
     if (!started) return interrupted();
     TRY(auto constraints, resolve_limits(plan_.limits, history_));
-    const Problem problem{device_.space, plan_.objective, std::move(constraints), device_.reference, plan_.seed};
+    const Problem problem{device_.space, plan_.objective, std::move(constraints), device_.reference, plan_.seed, plan_.search};
     problem_ = &problem;
     TRY_STATUS(found());
-    TRY(const StudyEnd end, explore(optimizer, problem));
-    if (end.reason == StopReason::kInterrupted || end.reason == StopReason::kFault) return end;
-    TRY_STATUS(confirm(problem));
-    if (stop_.stop_requested()) return interrupted();
+    TRY(StudyEnd end, explore(optimizer, problem));
+    if (end.reason != StopReason::kInterrupted && end.reason != StopReason::kFault) {
+      TRY_STATUS(confirm(optimizer, problem));
+      if (stop_.stop_requested()) end = interrupted();
+    }
+    end.choice = choice(optimizer, problem);
     return end;
   }
 
  private:
-  static StudyEnd interrupted() { return {StopReason::kInterrupted, "interrupted"}; }
+  static StudyEnd interrupted() { return {StopReason::kInterrupted, "interrupted", {}, {}}; }
 
   /// Measures the reference unless that is done. False if interrupted.
   Result<bool> reference() {
@@ -92,7 +80,7 @@ class Run {
     Config config = device_.reference;
     for (const auto& [name, value] : lease_->found().entries()) config.set(name, value);
     if (config == device_.reference || !device_.space.find(config) || explored(history_) >= plan_.budget) return {};
-    if (std::any_of(history_.begin(), history_.end(), [&](const Trial& t) { return exploration(t) && t.asked == config; })) return {};
+    if (std::any_of(history_.begin(), history_.end(), [&](const Trial& t) { return explores(t) && t.asked == config; })) return {};
     TRY(const Trial trial, one({Advice::Kind::kFound, config, "what the machine was set to", {}}, explored(history_) + 1, plan_.budget));
     return {};
   }
@@ -100,16 +88,49 @@ class Run {
   Result<StudyEnd> explore(Optimizer& optimizer, const Problem& problem) {
     while (true) {
       if (stop_.stop_requested()) return interrupted();
+      if (const auto end = violations_used(problem)) return *end;
       // Asked even at the end of the budget: "space exhausted" says more than "budget used".
       TRY(const Advice advice, optimizer.ask(problem, history_));
       if (advice.kind == Advice::Kind::kStop) {
         const bool exhausted = advice.reason == "space exhausted";
-        return StudyEnd{exhausted ? StopReason::kExhausted : StopReason::kOptimizer, advice.reason};
+        return StudyEnd{exhausted ? StopReason::kExhausted : StopReason::kOptimizer, advice.reason, advice.expected_gain, {}};
       }
-      if (const auto fault = void_streak()) return StudyEnd{StopReason::kFault, *fault};
-      if (explored(history_) >= plan_.budget) return StudyEnd{StopReason::kBudget, fmt::format("budget of {} used", plan_.budget)};
-      TRY(const Trial trial, one(advice, explored(history_) + 1, std::min(plan_.budget, device_.space.size())));
+      if (const auto fault = void_streak()) return StudyEnd{StopReason::kFault, *fault, {}, {}};
+      if (const auto end = budget_used(advice.kind)) return *end;
+      const std::size_t number = explored(history_) + (advice.kind == Advice::Kind::kVerify ? 0 : 1);
+      TRY(const Trial trial, one(advice, number, std::min(plan_.budget, device_.space.size())));
     }
+  }
+
+  /// Second looks are free as long as there are no more of them than the budget has trials: an optimizer that doubts for ever must end too.
+  std::optional<StudyEnd> budget_used(Advice::Kind next) const {
+    if (next != Advice::Kind::kVerify) {
+      if (explored(history_) < plan_.budget) return std::nullopt;
+      return StudyEnd{StopReason::kBudget, fmt::format("budget of {} used", plan_.budget), {}, {}};
+    }
+    const auto looks =
+        std::count_if(history_.begin(), history_.end(), [](const Trial& t) { return t.advice.kind == Advice::Kind::kVerify; });
+    if (static_cast<std::size_t>(looks) < plan_.budget) return std::nullopt;
+    return StudyEnd{StopReason::kBudget, fmt::format("{} second looks, as many as the budget has trials", looks), {}, {}};
+  }
+
+  /// Counted over the whole study, so that resuming it allows no more.
+  std::optional<StudyEnd> violations_used(const Problem& problem) const {
+    if (!plan_.max_violations) return std::nullopt;
+    const std::size_t count = searched_in_violation(history_, problem.constraints);
+    if (count < *plan_.max_violations) return std::nullopt;
+    return StudyEnd{StopReason::kViolations,
+                    fmt::format("{} of the search broke a limit, as many as --max-violations allows",
+                                count == 1 ? "1 trial" : fmt::format("{} trials", count)),
+                    {},
+                    {}};
+  }
+
+  /// The optimizer's answer; where it names a setting that nobody has measured, the best of those that were.
+  std::optional<Recommendation> choice(Optimizer& optimizer, const Problem& problem) const {
+    auto best = optimizer.recommend(problem, history_);
+    if (best && !held_before(best->config)) best = recommend(problem, history_);
+    return best;
   }
 
   /// Why the last trials of this run were void, if all of the last few were. Those of earlier runs do not count: resuming is how somebody
@@ -123,13 +144,13 @@ class Run {
   }
 
   /// Measures reference and choice again in alternation: drift hits both, and the choice is not flattered by having been picked.
-  Status confirm(const Problem& problem) {
-    for (int choice = 0; choice < kConfirmedChoices; ++choice) {
-      const auto best = recommend(problem, history_);
+  Status confirm(Optimizer& optimizer, const Problem& problem) {
+    for (int turn = 0; turn < kConfirmedChoices; ++turn) {
+      const auto best = optimizer.recommend(problem, history_);
       if (!best || !best->known_to_meet || best->config == device_.reference) return {};
       const auto rounds = [&](const Config& config) {
         return static_cast<std::size_t>(std::count_if(history_.begin(), history_.end(), [&](const Trial& t) {
-          return t.advice.kind == Advice::Kind::kVerify && t.state == TrialState::kCompleted && t.asked == config;
+          return t.advice.kind == Advice::Kind::kConfirm && t.state == TrialState::kCompleted && t.asked == config;
         }));
       };
       if (rounds(best->config) >= plan_.confirm_rounds) return {};
@@ -137,7 +158,7 @@ class Run {
       while (rounds(best->config) < plan_.confirm_rounds && attempts++ < 2 * plan_.confirm_rounds) {
         for (const Config& config : {device_.reference, best->config}) {
           if (stop_.stop_requested()) return {};
-          TRY(const Trial trial, one({Advice::Kind::kVerify, config, "reference and best again, in alternation", {}},
+          TRY(const Trial trial, one({Advice::Kind::kConfirm, config, "reference and best again, in alternation", {}},
                                      rounds(best->config) + 1, plan_.confirm_rounds));
         }
       }
@@ -358,6 +379,7 @@ const char* to_string(StopReason reason) {
     case StopReason::kBudget: return "budget";
     case StopReason::kExhausted: return "exhausted";
     case StopReason::kOptimizer: return "optimizer";
+    case StopReason::kViolations: return "violations";
     case StopReason::kInterrupted: return "interrupted";
     case StopReason::kFault: return "fault";
   }

@@ -1,8 +1,9 @@
 #pragma once
-// A study from the reference setting to the confirmed choice; one trial at a time, each as architecture.md S1.4 lists it.
+// A study from the reference setting to the confirmed choice; one trial at a time, each as docs/architecture.md lists it.
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -20,15 +21,17 @@ struct Plan {
   Objective objective;
   std::vector<ConstraintSpec> limits;  ///< the SLO first
   std::uint64_t seed = 0;
-  std::size_t budget = 20;         ///< trials, the reference included; confirmation, void and lost ones not
-  std::size_t confirm_rounds = 3;  ///< of reference and best in alternation, at the end; 0 for recorded tables
-  Seconds window{1};               ///< shortest measuring window
-  Seconds window_limit{20};        ///< longest, unless the SLO's sample needs more: that sample at the SLO's latency
+  std::size_t budget = 20;                    ///< trials, the reference included; second looks, confirmation, void and lost ones not
+  std::optional<std::size_t> max_violations;  ///< exploration ends after so many trials of it that broke a limit; at least 1
+  SearchOptions search;                       ///< handed to the optimizer as it is
+  std::size_t confirm_rounds = 3;             ///< of reference and best in alternation, at the end; 0 for recorded tables
+  Seconds window{1};                          ///< shortest measuring window
+  Seconds window_limit{20};                   ///< longest, unless the SLO's sample needs more: that sample at the SLO's latency
 };
 
 /// What the caller may watch. Called on the thread that runs the study; any may be empty.
 struct Observer {
-  /// Trial `number` of `of` begins (confirmation counts from 1 again).
+  /// Trial `number` of `of` begins. Confirmation counts from 1 again; a second look has the number of the trials before it.
   std::function<void(const Trial&, std::size_t number, std::size_t of)> began;
   /// It ended; `history` holds it. `problem` is absent until the reference is measured.
   std::function<void(const Trial&, std::span<const Trial> history, const Problem* problem)> ended;
@@ -38,6 +41,7 @@ enum class StopReason {
   kBudget,
   kExhausted,
   kOptimizer,
+  kViolations,  ///< as many trials broke a limit as the plan allows
   kInterrupted,
   kFault,  ///< several trials in a row were void: something is wrong with the machine, not with the settings
 };
@@ -45,7 +49,9 @@ const char* to_string(StopReason reason);
 
 struct StudyEnd {
   StopReason reason = StopReason::kBudget;
-  std::string text;  ///< one line for people
+  std::string text;                      ///< one line for people
+  std::optional<double> expected_gain;   ///< what the optimizer that stopped expects to have missed, relative, where it says so
+  std::optional<Recommendation> choice;  ///< the setting to use, of those that were measured; absent if no trial completed
 };
 
 /// Finishes what a killed run left in this journal: running trials become lost.

@@ -67,6 +67,28 @@ class VirtualWork final : public Workload {
   double batch_ = 1.0;
 };
 
+/// Gives the advice it was made with, one after the other, and then stops; recommends what it was told to.
+class Scripted final : public Optimizer {
+ public:
+  explicit Scripted(std::vector<Advice> advice) : advice_(std::move(advice)) {}
+  Result<Advice> ask(const Problem& problem, std::span<const Trial>) override {
+    search_ = problem.search;
+    if (next_ < advice_.size()) return advice_[next_++];
+    return Advice{Advice::Kind::kStop, {}, "enough", 0.002};
+  }
+  std::optional<Recommendation> recommend(const Problem& problem, std::span<const Trial> history) override {
+    return recommended_ ? recommended_ : Optimizer::recommend(problem, history);
+  }
+  std::optional<Recommendation> recommended_;
+  SearchOptions search_;
+
+ private:
+  std::vector<Advice> advice_;
+  std::size_t next_ = 0;
+};
+
+Advice advice(Advice::Kind kind, double batch) { return {kind, Config{{"batch", batch}}, "as written", {}}; }
+
 class RunStudy : public testing::Test {
  protected:
   RunStudy() {
@@ -80,7 +102,14 @@ class RunStudy : public testing::Test {
 
   Result<StudyEnd> run() {
     const auto optimizer = make_optimizer("grid").value();
-    return run_study(device_, *journal_, nullptr, *optimizer, plan_, {}, stop_.get_token());
+    return run(*optimizer);
+  }
+  Result<StudyEnd> run(Optimizer& optimizer) { return run_study(device_, *journal_, nullptr, optimizer, plan_, {}, stop_.get_token()); }
+  std::vector<Advice::Kind> kinds() const {
+    std::vector<Advice::Kind> out;
+    const auto history = journal_->history().value();
+    for (const auto& trial : history) out.push_back(trial.advice.kind);
+    return out;
   }
 
   FakeFiles files_;
@@ -143,7 +172,7 @@ TEST_F(RunStudy, ConfirmsInAlternation) {
   const auto history = journal_->history().value();
   ASSERT_EQ(history.size(), 7U);
   for (std::size_t i = 3; i < 7; ++i) {
-    EXPECT_EQ(history[i].advice.kind, Advice::Kind::kVerify);
+    EXPECT_EQ(history[i].advice.kind, Advice::Kind::kConfirm);
     EXPECT_EQ(history[i].asked, (Config{{"batch", i % 2 == 1 ? 1.0 : 4.0}}));
   }
 }
@@ -159,6 +188,93 @@ TEST_F(RunStudy, GoesOnWhereTheJournalEndsAndTriesALostTrialAgain) {
   EXPECT_EQ(history[2].state, TrialState::kLost);
   EXPECT_EQ(history[3].state, TrialState::kCompleted);
   EXPECT_EQ(history[3].asked, history[2].asked);
+}
+
+TEST_F(RunStudy, ASecondLookIsFreeAndIsNoRoundOfConfirmation) {
+  plan_.limits = {parse_slo("2x").value()};
+  plan_.confirm_rounds = 1;
+  plan_.budget = 2;
+  Scripted optimizer({advice(Advice::Kind::kTry, 4.0), advice(Advice::Kind::kVerify, 4.0)});
+  const auto end = run(optimizer).value();
+  EXPECT_EQ(end.reason, StopReason::kOptimizer);
+  EXPECT_EQ(end.text, "enough");
+  EXPECT_EQ(end.expected_gain, 0.002);
+  using enum Advice::Kind;
+  EXPECT_EQ(kinds(), (std::vector{kReference, kTry, kVerify, kConfirm, kConfirm}));
+}
+
+TEST_F(RunStudy, AnOptimizerThatDoubtsForEverIsStopped) {
+  plan_.budget = 3;
+  Scripted optimizer(std::vector<Advice>(50, advice(Advice::Kind::kVerify, 1.0)));
+  const auto end = run(optimizer).value();
+  EXPECT_EQ(end.reason, StopReason::kBudget);
+  EXPECT_EQ(end.text, "3 second looks, as many as the budget has trials");
+  EXPECT_EQ(kinds().size(), 1U + 3U);
+}
+
+TEST_F(RunStudy, EndsWithWhatTheOptimizerRecommends) {
+  plan_.limits = {parse_slo("2x").value()};
+  plan_.confirm_rounds = 1;
+  Scripted optimizer({advice(Advice::Kind::kTry, 2.0), advice(Advice::Kind::kTry, 4.0)});
+  optimizer.recommended_ = Recommendation{Config{{"batch", 2.0}}, 0.9, true};  // batch 4 was measured to be better
+  const auto end = run(optimizer).value();
+  EXPECT_EQ(end.choice->config, (Config{{"batch", 2.0}}));
+  EXPECT_EQ(end.choice->probability_met, 0.9);
+  const auto history = journal_->history().value();
+  ASSERT_EQ(history.size(), 5U);
+  EXPECT_EQ(history.back().asked, (Config{{"batch", 2.0}}));  // and that is what was confirmed
+}
+
+TEST_F(RunStudy, NeverEndsWithASettingThatNobodyMeasured) {
+  plan_.limits = {parse_slo("2x").value()};
+  Scripted optimizer({advice(Advice::Kind::kTry, 2.0)});
+  optimizer.recommended_ = Recommendation{Config{{"batch", 4.0}}, 0.9, true};
+  EXPECT_EQ(run(optimizer).value().choice->config, (Config{{"batch", 2.0}}));
+}
+
+TEST_F(RunStudy, AnInterruptedStudyHasAChoiceToo) {
+  plan_.limits = {parse_slo("2x").value()};
+  plan_.budget = 2;
+  ASSERT_TRUE(run());
+  stop_.request_stop();
+  const auto end = run().value();
+  EXPECT_EQ(end.reason, StopReason::kInterrupted);
+  EXPECT_EQ(end.choice->config, (Config{{"batch", 2.0}}));
+}
+
+TEST_F(RunStudy, EndsAfterAsManyViolationsAsAreAllowedAndStillConfirms) {
+  plan_.limits = {parse_slo("1.15x").value()};  // batch 2 takes 12/11 of the reference, batch 4 14/11
+  plan_.confirm_rounds = 1;
+  plan_.max_violations = 1;
+  Scripted optimizer({advice(Advice::Kind::kTry, 2.0), advice(Advice::Kind::kTry, 4.0), advice(Advice::Kind::kTry, 4.0)});
+  const auto end = run(optimizer).value();
+  EXPECT_EQ(end.reason, StopReason::kViolations);
+  EXPECT_EQ(end.text, "1 trial of the search broke a limit, as many as --max-violations allows");
+  using enum Advice::Kind;
+  EXPECT_EQ(kinds(), (std::vector{kReference, kTry, kTry, kConfirm, kConfirm}));
+  EXPECT_EQ(end.choice->config, (Config{{"batch", 2.0}}));
+}
+
+TEST_F(RunStudy, ViolationsOfEarlierRunsCountAndThoseOfSecondLooksDoNot) {
+  plan_.limits = {parse_slo("1.15x").value()};
+  plan_.max_violations = 2;
+  Scripted once({advice(Advice::Kind::kTry, 4.0), advice(Advice::Kind::kVerify, 4.0), advice(Advice::Kind::kVerify, 4.0)});
+  EXPECT_EQ(run(once).value().reason, StopReason::kOptimizer);
+  plan_.max_violations = 1;
+  Scripted again({advice(Advice::Kind::kTry, 2.0)});
+  EXPECT_EQ(run(again).value().reason, StopReason::kViolations);
+  EXPECT_EQ(kinds().size(), 4U);
+}
+
+TEST_F(RunStudy, HandsTheOptimizerHowItIsToSearch) {
+  plan_.search.explore = Explore::kBold;
+  plan_.search.min_gain = 0.02;
+  plan_.search.horizon_inferences = 1e6;
+  Scripted optimizer({});
+  ASSERT_TRUE(run(optimizer));
+  EXPECT_EQ(optimizer.search_.explore, Explore::kBold);
+  EXPECT_EQ(optimizer.search_.min_gain, 0.02);
+  EXPECT_EQ(optimizer.search_.horizon_inferences, 1e6);
 }
 
 TEST_F(RunStudy, AFaultThatIsMendedDoesNotBarResuming) {

@@ -7,18 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include "optimizer/optimizer.h"
+#include "study/history.h"
 #include "study/runner.h"
 #include "trial/json.h"
 
 namespace polythrottle {
 namespace {
-
-Result<std::string> text_of(const StudyFacts& facts, const char* key) {
-  const auto it = facts.find(key);
-  if (it == facts.end())
-    return fail(Errc::kCorrupt, fmt::format("the study does not say its {}", key), "it may have been killed before its first trial");
-  return it->second;
-}
 
 /// Pooled metrics of a setting; where `since` is given, of the confirmation rounds from that trial on, because those were measured side by
 /// side.
@@ -26,23 +20,24 @@ Side side_of(std::span<const Trial> history, const Config& config, std::optional
   std::vector<Trial> used;
   for (const auto& trial : history) {
     if (trial.state != TrialState::kCompleted || !(trial.asked == config)) continue;
-    if (since && (trial.advice.kind != Advice::Kind::kVerify || trial.id < *since)) continue;
+    if (since && (trial.advice.kind != Advice::Kind::kConfirm || trial.id < *since)) continue;
     used.push_back(trial);
   }
   return {config, pooled(used, config), used.size()};
 }
 
-std::size_t verified(std::span<const Trial> history, const Config& config) {
-  return static_cast<std::size_t>(std::count_if(history.begin(), history.end(), [&](const Trial& t) {
-    return t.state == TrialState::kCompleted && t.advice.kind == Advice::Kind::kVerify && t.asked == config;
-  }));
+bool completed(const Trial& trial, Advice::Kind kind) { return trial.state == TrialState::kCompleted && trial.advice.kind == kind; }
+
+std::size_t confirmed(std::span<const Trial> history, const Config& config) {
+  return static_cast<std::size_t>(std::count_if(history.begin(), history.end(),
+                                                [&](const Trial& t) { return completed(t, Advice::Kind::kConfirm) && t.asked == config; }));
 }
 
 /// Where the confirmation of `best` began: its first round, or the reference's measurement just before it.
 std::optional<TrialId> confirmed_since(std::span<const Trial> history, const Config& reference, const Config& best) {
   const Trial* before = nullptr;
   for (const auto& trial : history) {
-    if (trial.advice.kind != Advice::Kind::kVerify || trial.state != TrialState::kCompleted) continue;
+    if (!completed(trial, Advice::Kind::kConfirm)) continue;
     if (trial.asked == best) return before != nullptr && !(best == reference) ? before->id : trial.id;
     before = trial.asked == reference ? &trial : before;
   }
@@ -65,7 +60,8 @@ std::vector<TrialId> pareto_of(const Summary& s, const std::string& against) {
   std::vector<Point> points;
   const double sign = s.objective.direction == Direction::kMinimize ? 1.0 : -1.0;
   for (const auto& trial : s.trials) {
-    if (trial.state != TrialState::kCompleted || trial.advice.kind == Advice::Kind::kVerify) continue;
+    const bool repeat = trial.advice.kind == Advice::Kind::kVerify || trial.advice.kind == Advice::Kind::kConfirm;
+    if (trial.state != TrialState::kCompleted || repeat) continue;
     const auto cost = trial.metrics().find(s.objective.metric), latency = trial.metrics().find(against);
     if (cost != trial.metrics().end() && latency != trial.metrics().end()) {
       points.push_back({trial.id, sign * cost->second.value, latency->second.value});
@@ -92,6 +88,9 @@ void add_violations(Summary& s) {
 }
 
 void add_costs(Summary& s) {
+  s.explored = explored(s.trials);
+  s.second_looks = static_cast<std::size_t>(
+      std::count_if(s.trials.begin(), s.trials.end(), [](const Trial& t) { return t.advice.kind == Advice::Kind::kVerify; }));
   bool all_known = true;
   double joules = 0.0;
   for (const auto& trial : s.trials) {
@@ -104,6 +103,105 @@ void add_costs(Summary& s) {
     }
   }
   if (all_known && joules > 0.0) s.search_joules = joules;
+}
+
+/// Latencies observed in the trials that broke a limit on latency; nullopt where one of them does not say how many.
+std::optional<std::size_t> requests_in_violation(const Summary& s) {
+  std::size_t sum = 0;
+  for (const auto& trial : s.trials) {
+    std::size_t here = 0;
+    for (const auto& c : s.constraints) {
+      const MetricRow* row = find_metric(c.metric);
+      if (row == nullptr || row->unit != "s" || judge(c, trial.metrics()) != Verdict::kViolated) continue;
+      const auto samples = trial.metrics().find(c.metric)->second.samples;
+      if (!samples) return std::nullopt;
+      here = std::max(here, *samples);
+    }
+    sum += here;
+  }
+  return sum;
+}
+
+/// When the best setting has saved as many joules as the search took. Left out where no saving is shown.
+void add_repayment(Summary& s) {
+  if (!s.search_joules || !s.saving || s.objective.metric != kEnergy || s.saving->ratio <= 0.0 || s.saving->spans_zero()) return;
+  const double saved_each = s.reference->metrics.find(kEnergy)->second.value * s.saving->ratio;
+  s.repaid_after_inferences = *s.search_joules / saved_each;
+  const auto rate = s.best->metrics.find(kThroughput);
+  if (rate != s.best->metrics.end() && rate->second.value > 0.0) {
+    s.repaid_after_seconds = *s.repaid_after_inferences / rate->second.value;
+  }
+}
+
+Status add_stop(Summary& s) {
+  s.stop_reason = "running";
+  const auto stop = s.facts.find(fact::kStop);
+  if (stop == s.facts.end()) return {};
+  TRY(const auto json, parse_json(stop->second));
+  const auto text = [&](const char* key, std::string otherwise) {
+    const auto it = json.find(key);
+    return it != json.end() && it->is_string() ? it->get<std::string>() : otherwise;
+  };
+  s.stop_reason = text("reason", "running");
+  s.stop_text = text("text", "");
+  if (const auto gain = json.find("expected_gain"); gain != json.end() && gain->is_number()) s.expected_missed = gain->get<double>();
+  return {};
+}
+
+std::optional<Side> fastest_of(const Summary& s, const std::string& metric) {
+  const Trial* fastest = nullptr;
+  for (const auto& t : s.trials) {
+    const auto it = t.metrics().find(metric);
+    if (t.state != TrialState::kCompleted || it == t.metrics().end()) continue;
+    if (fastest == nullptr || it->second.value < fastest->metrics().find(metric)->second.value) fastest = &t;
+  }
+  if (fastest == nullptr) return std::nullopt;
+  return Side{fastest->asked, fastest->metrics(), 1};
+}
+
+/// What the optimizer recommended under the study's own limits; else, and where nobody measured that, the best of what was measured.
+Result<std::optional<Recommendation>> answer_of(const Summary& s, const Config& reference, bool own_limits) {
+  if (own_limits) {
+    TRY(auto chosen, choice_of(s.facts));
+    const bool measured = chosen && std::any_of(s.trials.begin(), s.trials.end(), [&](const Trial& t) {
+                            return t.state == TrialState::kCompleted && t.asked == chosen->config;
+                          });
+    if (measured) return chosen;
+  }
+  static const Space no_space{};  // what was measured needs no list of candidates
+  return recommend(Problem{no_space, s.objective, s.constraints, reference, 0}, s.trials);
+}
+
+void add_sides(Summary& s, const Config& reference, const std::optional<Recommendation>& choice) {
+  const bool known = choice && choice->known_to_meet;
+  s.confirmed = known ? confirmed(s.trials, choice->config) : 0;
+  const auto since = s.confirmed > 0 ? confirmed_since(s.trials, reference, choice->config) : std::nullopt;
+  s.reference = side_of(s.trials, reference, since);
+  if (known) s.best = side_of(s.trials, choice->config, since);
+  if (choice && !known) s.closest = side_of(s.trials, choice->config, {});
+  if (s.best) {
+    s.saving = saving_of(*s.best, *s.reference, kEnergy);
+    s.improvement = saving_of(*s.best, *s.reference, s.objective.metric);
+  }
+  for (const auto& t : s.trials) {
+    if (!completed(t, Advice::Kind::kFound)) continue;
+    s.found = side_of(s.trials, t.asked, {});
+    if (s.best) s.saving_found = saving_of(*s.best, *s.found, kEnergy);
+  }
+}
+
+/// Everything that needs limits with numbers.
+Status judge_trials(Summary& s, const Config& reference, bool own_limits) {
+  add_violations(s);
+  s.requests_in_violation = requests_in_violation(s);
+  if (!s.constraints.empty()) {
+    s.pareto = pareto_of(s, s.constraints.front().metric);
+    s.fastest = fastest_of(s, s.constraints.front().metric);
+  }
+  TRY(const auto choice, answer_of(s, reference, own_limits));
+  add_sides(s, reference, choice);
+  add_repayment(s);
+  return {};
 }
 
 }  // namespace
@@ -125,40 +223,17 @@ Saving compare(const Estimate& best, const Estimate& baseline) {
   return out;
 }
 
-Result<std::vector<ConstraintSpec>> limits_of(const StudyFacts& facts) {
-  std::vector<ConstraintSpec> out;
-  TRY(const auto slo, text_of(facts, fact::kSlo));
-  TRY(auto first, parse_slo(slo));
-  out.push_back(std::move(first));
-  TRY(const auto text, text_of(facts, fact::kConstraints));
-  TRY(const auto list, parse_json(text));
-  for (const auto& item : list) {
-    if (!item.is_string()) return fail(Errc::kCorrupt, "the study's constraints are no list of texts");
-    TRY(auto next, parse_constraint(item.get<std::string>()));
-    out.push_back(std::move(next));
-  }
-  return out;
-}
-
 Result<Summary> summarize(const StudyFacts& facts, std::vector<Trial> history, const std::optional<std::vector<ConstraintSpec>>& limits) {
   Summary s;
   s.facts = facts;
   s.trials = std::move(history);
-  TRY(const auto provenance, text_of(facts, fact::kProvenance));
+  TRY(const auto provenance, fact_text(facts, fact::kProvenance));
   TRY(s.provenance, parse_provenance(provenance));
-  TRY(const auto objective, text_of(facts, fact::kObjective));
+  TRY(const auto objective, fact_text(facts, fact::kObjective));
   TRY(s.objective, parse_objective(objective));
-  TRY(const auto reference_text, text_of(facts, fact::kReference));
-  TRY(const auto reference_json, parse_json(reference_text));
-  TRY(const auto reference, config_from_json(reference_json));
-  s.stop_reason = "running";
-  if (const auto stop = facts.find(fact::kStop); stop != facts.end()) {
-    TRY(const auto json, parse_json(stop->second));
-    s.stop_reason = json.value("reason", "running");
-    s.stop_text = json.value("text", "");
-  }
-  for (const auto& t : s.trials)
-    s.explored += t.advice.kind != Advice::Kind::kVerify && t.state != TrialState::kLost && t.state != TrialState::kVoid ? 1U : 0U;
+  TRY(const auto reference, reference_of(facts));
+  TRY_STATUS(add_stop(s));
+  if (limits) s.expected_missed.reset();  // expected under the study's own limits
   add_costs(s);
   std::vector<ConstraintSpec> specs;
   if (limits) {
@@ -168,42 +243,12 @@ Result<Summary> summarize(const StudyFacts& facts, std::vector<Trial> history, c
   }
   auto constraints = resolve_limits(specs, s.trials);
   if (!constraints) {
-    const bool measured = std::any_of(s.trials.begin(), s.trials.end(), [](const Trial& t) {
-      return t.advice.kind == Advice::Kind::kReference && t.state == TrialState::kCompleted;
-    });
+    const bool measured = first_reference(s.trials) != nullptr;
     if (constraints.error().code == Errc::kNotFound && !measured) return s;  // stopped before the reference was done
     return tl::unexpected<Error>(constraints.error());
   }
   s.constraints = std::move(*constraints);
-  add_violations(s);
-  if (!s.constraints.empty()) {
-    s.pareto = pareto_of(s, s.constraints.front().metric);
-    const Trial* fastest = nullptr;
-    for (const auto& t : s.trials) {
-      const auto it = t.metrics().find(s.constraints.front().metric);
-      if (t.state != TrialState::kCompleted || it == t.metrics().end()) continue;
-      if (fastest == nullptr || it->second.value < fastest->metrics().find(s.constraints.front().metric)->second.value) fastest = &t;
-    }
-    if (fastest != nullptr) s.fastest = Side{fastest->asked, fastest->metrics(), 1};
-  }
-  // A recommendation needs no list of candidates, only what was visited.
-  static const Space no_space{};
-  const auto choice = recommend(Problem{no_space, s.objective, s.constraints, reference, 0}, s.trials);
-  const bool known = choice && choice->known_to_meet;
-  s.confirmed = known ? verified(s.trials, choice->config) : 0;
-  const auto since = s.confirmed > 0 ? confirmed_since(s.trials, reference, choice->config) : std::nullopt;
-  s.reference = side_of(s.trials, reference, since);
-  if (known) s.best = side_of(s.trials, choice->config, since);
-  if (choice && !known) s.closest = side_of(s.trials, choice->config, {});
-  if (s.best) {
-    s.saving = saving_of(*s.best, *s.reference, kEnergy);
-    s.improvement = saving_of(*s.best, *s.reference, s.objective.metric);
-  }
-  for (const auto& t : s.trials) {
-    if (t.advice.kind != Advice::Kind::kFound || t.state != TrialState::kCompleted) continue;
-    s.found = side_of(s.trials, t.asked, {});
-    if (s.best) s.saving_found = saving_of(*s.best, *s.found, kEnergy);
-  }
+  TRY_STATUS(judge_trials(s, reference, !limits));
   return s;
 }
 

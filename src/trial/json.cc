@@ -25,7 +25,8 @@ Value value_from(const Json& json) {
 
 constexpr std::array kRoles{Role::kComputeClock, Role::kMemoryClock, Role::kHostClock, Role::kClockFloor, Role::kPowerCap,
                             Role::kBatch,        Role::kParallelism, Role::kCategory,  Role::kOther};
-constexpr std::array kKinds{Advice::Kind::kReference, Advice::Kind::kFound, Advice::Kind::kTry, Advice::Kind::kVerify, Advice::Kind::kStop};
+constexpr std::array kKinds{Advice::Kind::kReference, Advice::Kind::kFound,   Advice::Kind::kTry,
+                            Advice::Kind::kVerify,    Advice::Kind::kConfirm, Advice::Kind::kStop};
 
 /// The enumerator whose word is `text`; the first one of another word never happens in files we wrote.
 template <class Enum, std::size_t N>
@@ -94,6 +95,12 @@ Json to_json(const Parameter& parameter) {
           {"help", parameter.help}};
 }
 
+Json to_json(const std::vector<Parameter>& parameters) {
+  Json out = Json::array();
+  for (const auto& p : parameters) out.push_back(to_json(p));
+  return out;
+}
+
 Result<Config> config_from_json(const Json& json) {
   return guarded("configuration", [&] {
     Config out;
@@ -148,6 +155,16 @@ Result<Parameter> parameter_from_json(const Json& json) {
     for (const auto& level : json.at("levels")) out.levels.push_back(value_from(level));
     return out;
   });
+}
+
+Result<std::vector<Parameter>> parameters_from_json(const Json& json) {
+  if (!json.is_array()) return fail(Errc::kCorrupt, "parameters: no list");
+  std::vector<Parameter> out;
+  for (const auto& item : json) {
+    TRY(auto parameter, parameter_from_json(item));
+    out.push_back(std::move(parameter));
+  }
+  return out;
 }
 
 Result<Json> parse_json(std::string_view text) {

@@ -24,6 +24,7 @@ Json errors_to_json(const Metrics& metrics);
 Json to_json(const Advice& advice);
 Json to_json(const Constraint& constraint);
 Json to_json(const Parameter& parameter);
+Json to_json(const std::vector<Parameter>& parameters);
 
 /// The inverse. Errors: kCorrupt naming what is wrong; never throws.
 Result<Config> config_from_json(const Json& json);
@@ -31,6 +32,8 @@ Result<Metrics> metrics_from_json(const Json& values, const Json& errors);
 Result<Advice> advice_from_json(const Json& json);
 Result<Constraint> constraint_from_json(const Json& json);
 Result<Parameter> parameter_from_json(const Json& json);
+/// A list of them, as the fact `space` holds it. Whether they make a space is not looked at here.
+Result<std::vector<Parameter>> parameters_from_json(const Json& json);
 
 /// Parses text. Errors: kCorrupt.
 Result<Json> parse_json(std::string_view text);

@@ -40,6 +40,7 @@ const char* to_string(Advice::Kind kind) {
     case Advice::Kind::kFound: return "found";
     case Advice::Kind::kTry: return "try";
     case Advice::Kind::kVerify: return "verify";
+    case Advice::Kind::kConfirm: return "confirm";
     case Advice::Kind::kStop: return "stop";
   }
   return "try";

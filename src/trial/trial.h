@@ -26,7 +26,8 @@ struct Advice {
     kReference,  ///< the setting the study starts at
     kFound,      ///< what the machine was set to before us, where that differs
     kTry,        ///< exploration
-    kVerify,     ///< a second, independent look at a setting already measured
+    kVerify,     ///< the optimizer's second look at a setting already measured: an outlier, or its choice before it stops
+    kConfirm,    ///< reference and best again in alternation, at the end of a study
     kStop,       ///< nothing more to try; `config` is empty
   };
   Kind kind = Kind::kTry;

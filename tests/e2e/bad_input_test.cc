@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "e2e/program.h"
+#include "journal/journal.h"
 
 namespace polythrottle::e2e {
 namespace {
@@ -35,7 +36,7 @@ TEST(BadInput, UsageIsExitCodeTwo) {
   expect_complaint(run(tune({"--device", device(), "--slo", "50ms"})), 2, "does not say which latency");
   expect_complaint(run(tune({"--device", device(), "--slo", "p99=fast"})), 2, "no number");
   expect_complaint(run(tune({"--device", device(), "--slo", "2x", "--budget", "0"})), 2, "--budget 0");
-  expect_complaint(run(tune({"--device", device(), "--slo", "2x", "--optimizer", "magic"})), 2, "eic, grid, random");
+  expect_complaint(run(tune({"--device", device(), "--slo", "2x", "--optimizer", "magic"})), 2, "one of eic, grid, ");
   expect_complaint(run(tune({"--device", device(), "--slo", "2x", "--constraint", "power<15"})), 2, "METRIC<=LIMIT");
   expect_complaint(run(tune({"--device", device(), "--slo", "2x", "--constraint", "temperature<=70C"})), 2, "gives no temperature");
   expect_complaint(run(tune({"--device", device(), "--slo", "p99=50ms"})), 2, "gives no latency_p99");
@@ -45,6 +46,53 @@ TEST(BadInput, UsageIsExitCodeTwo) {
   expect_complaint(run(tune({"--device", device(), "--slo", "2x", "--rate", "5"})), 2, "closed loop");
   expect_complaint(run(tune({"--device", "cpu", "--slo", "2x"})), 2, "--model is missing");
   expect_complaint(run(tune({"--resume"})), 2, "--study");
+}
+
+TEST(BadInput, ASearchThatMakesNoSenseIsRefusedWithWhatToSay) {
+  const auto with = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"--device", device(), "--slo", "2x"});
+    return run(tune(more));
+  };
+  expect_complaint(with({"--explore", "wild"}), 2, "one of safe, strict, bold");
+  expect_complaint(with({"--min-gain", "0.4"}), 2, "--min-gain '0.4' would be 40 %; write 0.4% if that is meant");
+  expect_complaint(with({"--min-gain", "nan"}), 2, "write 0.4% or 0.004");
+  expect_complaint(with({"--min-gain", "-1%"}), 2, "write 0.4% or 0.004");
+  expect_complaint(with({"--horizon", "1y@8/s"}), 2, "--horizon '1y@8/s' is no horizon; write a number of inferences (1e6)");
+  expect_complaint(with({"--horizon", "1e999"}), 2, "is no horizon");
+  expect_complaint(with({"--horizon", "0"}), 2, "at least 1");
+  expect_complaint(with({"--horizon", "1e6", "--objective", "throughput"}), 2, "needs --objective energy");
+  expect_complaint(with({"--horizon", "1e6"}), 2, "a recorded table does not say what a trial costs");
+  expect_complaint(with({"--max-violations", "0"}), 2, "--explore strict");
+  expect_complaint(with({"--max-violations", "-1"}), 2, "--max-violations");
+  expect_complaint(with({"--phases", "three"}), 2, "one of joint, paper");
+  expect_complaint(with({"--phases", "paper"}), 2, "--phases paper needs a CPU clock knob; this space has none");
+  for (const auto& [flag, value] :
+       {std::pair{"--explore", "bold"}, {"--min-gain", "1%"}, {"--horizon", "1e6"}, {"--warm-start", "old.sqlite"}}) {
+    expect_complaint(with({"--optimizer", "eic", flag, value}), 2,
+                     std::string("the optimizer eic cannot be steered with ") + flag + "; use --optimizer polythrottle");
+  }
+}
+
+TEST(BadInput, EarlierStudiesThatCannotBeUsed) {
+  const auto with = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"--device", device(), "--slo", "2x"});
+    return run(tune(more));
+  };
+  const std::string text = scratch("earlier-text.sqlite"), absent = scratch("earlier-absent.sqlite"), study = scratch("earlier.sqlite");
+  write(text, std::string(4096, 'x'));
+  expect_complaint(with({"--warm-start", absent}), 1, "--warm-start: open study " + absent + ": no such file");
+  expect_complaint(with({"--warm-start", text}), 1, "no study file");
+  ASSERT_EQ(with({"--budget", "2", "--study", study}).exit_code, 0);
+  expect_complaint(with({"--warm-start", study, "--study", study}), 2, "is the study itself");
+  expect_complaint(with({"--warm-start", study, "--warm-start", study}), 2, "is given twice");
+  expect_complaint(with({"--warm-start", study, "--json", study}), 2, "would overwrite the earlier study");
+  const std::string unmeasured = scratch("earlier-unmeasured.sqlite");
+  {
+    const auto journal = open_sqlite_journal(unmeasured, OpenMode::kCreate).value();
+    const auto facts = open_sqlite_journal(study, OpenMode::kReadOnly).value()->facts().value();
+    ASSERT_TRUE(journal->describe(facts));
+  }
+  expect_complaint(with({"--warm-start", unmeasured}), 1, "its reference setting was never measured");
 }
 
 TEST(BadInput, TablesAreRefusedByLine) {

@@ -125,16 +125,19 @@ TEST(Kill, AtEveryJournalCallTheStudyResumes) {
 
 TEST(Kill, AtRandomInstantsTheProgramResumes) {
   const std::string device = "recorded:" + small_table() + "#net";
+  // An optimizer that uses its budget, so that a run lives as long as the kills are spread.
   const std::string path_of_answer = scratch("answer.json");
-  ASSERT_EQ(
-      run({"tune", "--device", device, "--slo", "2x", "--seed", "5", "--budget", "10", "--json", path_of_answer, "--quiet"}).exit_code, 0);
+  ASSERT_EQ(run({"tune", "--device", device, "--slo", "2x", "--optimizer", "eic", "--seed", "5", "--budget", "10", "--json", path_of_answer,
+                 "--quiet"})
+                .exit_code,
+            0);
   const auto wanted = nlohmann::json::parse(read(path_of_answer));
   std::mt19937 random(20231019);
   int hit_running = 0, killed = 0, unborn = 0;
   for (int i = 0; i < 50; ++i) {
     const std::string path = scratch("kill-random.sqlite");
-    const std::vector<std::string> first{"tune",     "--device", device,   "--slo", "2x",      "--seed", "5",
-                                         "--budget", "10",       "--pace", "0.03",  "--study", path};
+    const std::vector<std::string> first{"tune", "--device", device, "--slo",  "2x",   "--optimizer", "eic", "--seed",
+                                         "5",    "--budget", "10",   "--pace", "0.03", "--study",     path};
     killed += run_and_kill(first, static_cast<int>(random() % 360)) ? 1 : 0;
     const auto before = trials_of(path);
     hit_running += count(before, TrialState::kRunning) > 0 ? 1 : 0;
@@ -142,8 +145,8 @@ TEST(Kill, AtRandomInstantsTheProgramResumes) {
     auto resumed = run({"tune", "--resume", "--study", path, "--json", "-", "--quiet"});
     if (before.empty() && resumed.exit_code != 0) {
       ++unborn;
-      resumed =
-          run({"tune", "--device", device, "--slo", "2x", "--seed", "5", "--budget", "10", "--study", path, "--json", "-", "--quiet"});
+      resumed = run({"tune", "--device", device, "--slo", "2x", "--optimizer", "eic", "--seed", "5", "--budget", "10", "--study", path,
+                     "--json", "-", "--quiet"});
     }
     ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
     expect_whole(before, trials_of(path));
@@ -159,8 +162,8 @@ TEST(Kill, AtRandomInstantsTheProgramResumes) {
 TEST(Interrupt, RestoresSaysHowToResumeAndExits130) {
   const std::string path = scratch("interrupt.sqlite");
   const std::string out = scratch("interrupt.err");
-  // The shell delivers the signal a terminal would.
-  const std::string command = std::string("timeout --preserve-status -s INT 0.4 ") + POLYTHROTTLE_PROGRAM +
+  // One signal, as a terminal delivers it: without --foreground timeout sends a second one to the whole group.
+  const std::string command = std::string("timeout --foreground --preserve-status -s INT 0.4 ") + POLYTHROTTLE_PROGRAM +
                               " tune --device 'recorded:" + small_table() + "#net' --slo 2x --optimizer grid --pace 0.1 --study " + path +
                               " >/dev/null 2>" + out + "; exit $?";
   const int status = std::system(command.c_str());

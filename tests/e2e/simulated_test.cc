@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "e2e/program.h"
+#include "journal/journal.h"
 
 namespace polythrottle::e2e {
 namespace {
@@ -24,7 +25,7 @@ TEST(Simulated, BothBoardsRunAWholeStudyAndSaySimulatedBesideEveryJoule) {
     std::istringstream lines(ran.out);
     for (std::string line; std::getline(lines, line);) {
       if (line.starts_with("energy per inference") || line.starts_with("power") || line.find("less energy") != std::string::npos ||
-          line.starts_with("Search:") || line.starts_with("Energy")) {
+          line.starts_with("The search cost") || line.starts_with("Energy")) {
         EXPECT_NE(line.find("simulated"), std::string::npos) << line;
       }
     }
@@ -92,6 +93,44 @@ TEST(Simulated, ARivalInTheMiddleOfATrialMakesItVoidAndTeachesNothing) {
   // Four in a row end the study: the rival will not go away by itself.
   EXPECT_EQ(ran.exit_code, 1);
   EXPECT_NE(ran.err.find("the search was given up: 4 trials in a row were void: somebody else set"), std::string::npos) << ran.err;
+}
+
+TEST(Simulated, TheSearchSaysWhatItCostAndWhenItIsRepaid) {
+  const std::string study = scratch("cost.sqlite");
+  const auto ran = run(tune("jetson-orin", "efficientnet-b4", {"--slo", "1.2x", "--space", "paper", "--study", study}));
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_NE(ran.out.find("\nThe search cost "), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("it is repaid after "), std::string::npos) << ran.out;
+  const json result = json::parse(run({"show", study, "--json", "-"}).out);
+  const double joules = result["search"]["energy_joules"], after = result["search"]["repaid_after_inferences"];
+  const double saved_each = result["reference"]["metrics"]["energy_joules_per_inference"].get<double>() -
+                            result["best"]["metrics"]["energy_joules_per_inference"].get<double>();
+  EXPECT_NEAR(after * saved_each, joules, 1e-6 * joules);
+  EXPECT_GT(result["search"]["repaid_after_seconds"].get<double>(), 0.0);
+  EXPECT_GE(result["search"]["requests_in_violation"].get<int>(), 0);
+  if (result["stop"]["reason"] == "optimizer") {
+    EXPECT_GE(result["stop"]["expected_gain"].get<double>(), 0.0);
+  }
+}
+
+TEST(Simulated, ThePaperTakesTheCpuClockFirst) {
+  const std::string study = scratch("phases.sqlite");
+  const auto ran = run(tune("jetson-tx2", "efficientnet-b0",
+                            {"--slo", "1.5x", "--phases", "paper", "--optimizer", "eic", "--knob", "batch=1,2", "--knob", "gpu_min_hz=off",
+                             "--budget", "15", "--confirm", "1", "--study", study}));
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  const auto journal = open_sqlite_journal(study, OpenMode::kReadOnly).value();
+  const auto history = journal->history().value();
+  std::size_t first = 0, second = 0;
+  for (const auto& trial : history) {
+    first += trial.advice.reason.starts_with("phase 1 (CPU clock): ") ? 1U : 0U;
+    second += trial.advice.reason.starts_with("phase 2: ") ? 1U : 0U;
+  }
+  EXPECT_EQ(first, 11U);  // 12 levels, one of them the reference's
+  EXPECT_EQ(second, 3U);
+  const auto refused = run(tune("jetson-tx2", "efficientnet-b0", {"--slo", "1.5x", "--phases", "paper", "--space", "paper"}));
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("--phases paper needs a CPU clock knob; this space has none"), std::string::npos) << refused.err;
 }
 
 TEST(Simulated, AStatedErrorIsThatOfTheRepeats) {

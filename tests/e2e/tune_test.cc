@@ -5,6 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "e2e/program.h"
+#include "journal/journal.h"
+#include "study/facts.h"
+#include "trial/json.h"
 
 namespace polythrottle::e2e {
 namespace {
@@ -44,8 +47,6 @@ TEST(Tune, EveryOptimizerRunsToTheEndAndTheGridIsNeverBeaten) {
 }
 
 TEST(Tune, SameSeedSameTrials) {
-  const std::vector<std::string> arguments{"tune", "--device", device(), "--slo", "2x", "--seed",
-                                           "11",   "--budget", "9",      "--csv", "-",  "--quiet"};
   const auto strip_times = [](const std::string& csv) {
     std::string out;
     std::istringstream lines(csv);
@@ -57,10 +58,14 @@ TEST(Tune, SameSeedSameTrials) {
     }
     return out;
   };
-  const auto a = run(arguments), b = run(arguments);
-  ASSERT_EQ(a.exit_code, 0) << a.err;
-  EXPECT_EQ(strip_times(a.out), strip_times(b.out));
-  EXPECT_EQ(std::count(a.out.begin(), a.out.end(), '\n'), 10);
+  for (const char* optimizer : {"eic", "random", "polythrottle"}) {
+    const std::vector<std::string> arguments{"tune",     "--device", device(),      "--slo",   "2x",    "--seed", "11",
+                                             "--budget", "9",        "--optimizer", optimizer, "--csv", "-",      "--quiet"};
+    const auto a = run(arguments), b = run(arguments);
+    ASSERT_EQ(a.exit_code, 0) << a.err;
+    EXPECT_EQ(strip_times(a.out), strip_times(b.out)) << optimizer;
+    EXPECT_GE(std::count(a.out.begin(), a.out.end(), '\n'), 4) << a.out;
+  }
 }
 
 TEST(Tune, DryRunTouchesNothing) {
@@ -108,6 +113,93 @@ TEST(Tune, ResumeRefusesAnotherStudyAndSaysWhatDiffers) {
   const auto content = run({"tune", "--resume", "--study", study});
   EXPECT_EQ(content.exit_code, 2);
   EXPECT_NE(content.err.find("differs"), std::string::npos) << content.err;
+}
+
+TEST(Tune, AStudyHoldsItsCandidatesAndItsChoice) {
+  const std::string study = scratch("facts.sqlite");
+  const auto ran = run({"tune", "--device", device(), "--slo", "2x", "--study", study, "--json", "-"});
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  const json result = json::parse(ran.out);
+  const auto facts = open_sqlite_journal(study, OpenMode::kReadOnly).value()->facts().value();
+  const auto space = space_of(facts).value();
+  EXPECT_EQ(space.size(), 12U);
+  EXPECT_EQ(space.parameters().at(0).role, Role::kComputeClock);
+  const auto choice = choice_of(facts).value();
+  ASSERT_TRUE(choice);
+  EXPECT_TRUE(choice->known_to_meet);
+  EXPECT_EQ(result["best"]["config"], json::parse(to_json(choice->config).dump()));
+  EXPECT_EQ(json::parse(run({"show", study, "--json", "-"}).out)["best"], result["best"]);
+  EXPECT_EQ(result["search"]["options"]["explore"], "safe");
+  EXPECT_EQ(result["search"]["options"]["min_gain"], 0.004);
+  // A table states no joules of a trial, and does not count its requests.
+  EXPECT_TRUE(result["search"]["energy_joules"].is_null());
+  EXPECT_TRUE(result["search"]["repaid_after_inferences"].is_null());
+}
+
+TEST(Tune, AStaleChoiceDoesNotOutliveTheRunThatGoesOn) {
+  const std::string study = scratch("stale.sqlite");
+  ASSERT_EQ(run({"tune", "--device", device(), "--slo", "2x", "--optimizer", "grid", "--budget", "3", "--study", study}).exit_code, 0);
+  ASSERT_NE(open_sqlite_journal(study, OpenMode::kReadOnly).value()->facts().value().at(fact::kChoice), "null");
+  ASSERT_TRUE(run_and_kill({"tune", "--resume", "--study", study, "--budget", "12", "--pace", "0.4"}, 1000));
+  EXPECT_EQ(open_sqlite_journal(study, OpenMode::kReadOnly).value()->facts().value().at(fact::kChoice), "null");
+  const json shown = json::parse(run({"show", study, "--json", "-"}).out);
+  EXPECT_EQ(shown["stop"]["reason"], "running");
+  EXPECT_NE(run({"show", study}).out.find("It has not stopped yet, or was killed."), std::string::npos);
+}
+
+TEST(Tune, EndsAtTheViolationsAllowedAndGoesOnWhenMoreAre) {
+  const std::string study = scratch("violations.sqlite");
+  const auto stopped =
+      run({"tune", "--device", device(), "--slo", "1.5x", "--optimizer", "grid", "--max-violations", "2", "--study", study});
+  ASSERT_EQ(stopped.exit_code, 0) << stopped.err;
+  EXPECT_NE(stopped.out.find("Stopped: 2 trials of the search broke a limit, as many as --max-violations allows."), std::string::npos)
+      << stopped.out;
+  const auto count = [&](const std::vector<std::string>& arguments) {
+    const auto ran = run(arguments);
+    EXPECT_EQ(ran.exit_code, 0) << ran.err;
+    const json result = json::parse(ran.out);
+    EXPECT_EQ(result["stop"]["reason"], "violations");
+    return result["violations"].size();
+  };
+  EXPECT_EQ(count({"tune", "--resume", "--study", study, "--json", "-"}), 2U);
+  EXPECT_EQ(count({"tune", "--resume", "--study", study, "--max-violations", "3", "--json", "-"}), 3U);
+}
+
+TEST(Tune, StartsFromAnEarlierStudyAndKnowsItAgain) {
+  const std::string earlier = scratch("earlier.sqlite"), study = scratch("warm.sqlite");
+  ASSERT_EQ(run({"tune", "--device", device(), "--slo", "3x", "--optimizer", "grid", "--budget", "6", "--study", earlier}).exit_code, 0);
+  const auto warm = run({"tune", "--device", device(), "--slo", "2x", "--warm-start", earlier, "--study", study, "--json", "-"});
+  ASSERT_EQ(warm.exit_code, 0) << warm.err;
+  EXPECT_EQ(json::parse(warm.out)["search"]["options"]["warm_start"], (json{{{"study", earlier}, {"trials", 6}}}));
+  EXPECT_EQ(run({"tune", "--resume", "--study", study}).exit_code, 0);
+  ASSERT_EQ(run({"tune", "--resume", "--study", earlier, "--budget", "7"}).exit_code, 0);
+  const auto grown = run({"tune", "--resume", "--study", study});
+  EXPECT_EQ(grown.exit_code, 2);
+  EXPECT_NE(grown.err.find("cannot resume: the search differs"), std::string::npos) << grown.err;
+}
+
+TEST(Tune, ResumeRefusesToBeSteeredAnotherWay) {
+  const std::string study = scratch("steered.sqlite");
+  ASSERT_EQ(run({"tune", "--device", device(), "--slo", "2x", "--explore", "strict", "--study", study}).exit_code, 0);
+  EXPECT_EQ(run({"tune", "--resume", "--study", study}).exit_code, 0);
+  for (const auto& [flag, value] :
+       {std::pair{"--explore", "bold"}, {"--min-gain", "1%"}, {"--horizon", "1e6"}, {"--warm-start", study.c_str()}}) {
+    const auto ran = run({"tune", "--resume", "--study", study, flag, value});
+    EXPECT_EQ(ran.exit_code, 2) << flag;
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+  }
+}
+
+TEST(Tune, ResumeKeepsTheOptimizerOfTheStudy) {
+  const std::string study = scratch("optimizer.sqlite");
+  ASSERT_EQ(run({"tune", "--device", device(), "--slo", "2x", "--budget", "3", "--study", study}).exit_code, 0);
+  {  // made by a version whose default was another one
+    const auto journal = open_sqlite_journal(study, OpenMode::kResume).value();
+    ASSERT_TRUE(journal->describe({{fact::kOptimizer, "random"}, {fact::kSearch, R"({"phases":"joint"})"}}));
+  }
+  const auto resumed = run({"tune", "--resume", "--study", study, "--budget", "5", "--json", "-"});
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_EQ(json::parse(resumed.out)["optimizer"], "random");
 }
 
 TEST(Tune, RefusedSettingsAreKeptAndNotProposedAgain) {
