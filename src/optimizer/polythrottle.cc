@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <tuple>
 
+#include "base/stats.h"
 #include "optimizer/belief.h"
 #include "optimizer/candidates.h"
 
@@ -18,18 +20,22 @@ using Eigen::Index;
 using Eigen::VectorXd;
 
 /// P(every limit holds) that a safe trial needs; less where one knob is tuned, because there a strict set creeps along the axis.
-constexpr double kSafe = 0.85, kSafeOneKnob = 0.70;
+constexpr double kSafe = 0.85, kSafeOneKnob = 0.5;
 /// Below this expected saving (relative) the safe settings are used up.
 constexpr double kSafeGain = 0.003;
+/// What breaking a limit is worth when the safe settings are used up: it must promise so much more saving (relative), twice that where it
+/// would be broken by a third or more.
+constexpr double kViolationPrice = 0.02, kFarViolationPrice = 0.02, kFar = 0.3;
 /// Settings that may still turn out to be the best: nearer than this to the choice (relative), and this likely to meet the limits.
 constexpr double kRivalMargin = 0.02, kRivalProbability = 0.3;
 constexpr std::size_t kRivals = 2;
 /// Too little to judge by: never stops earlier by itself.
 constexpr std::size_t kLeastTrials = 3;
 
+/// An open candidate and what it scores; `id` is absent where none is open.
 struct Candidate {
-  CandidateId id = 0;
-  double log_gain = -std::numeric_limits<double>::infinity();  // ln EIC, or ln P while nothing is known to meet the limits
+  std::optional<CandidateId> id;
+  double score = -std::numeric_limits<double>::infinity();
 };
 
 class PolyThrottle final : public Optimizer {
@@ -82,10 +88,9 @@ class PolyThrottle final : public Optimizer {
                            double safe) {
     Candidate best;
     const double least = safe > 0.0 ? std::log(safe) : -std::numeric_limits<double>::infinity();
-    bool found = false;
     for (const CandidateId id : seeded_permutation(open.size(), problem.seed)) {
-      if (!open[id] || log_feasible(id) < least || (found && !(score(id) > best.log_gain))) continue;
-      best = {id, score(id)}, found = true;
+      if (!open[id] || log_feasible(id) < least || (best.id && !(score(id) > best.score))) continue;
+      best = {id, score(id)};
     }
     return best;
   }
@@ -97,12 +102,12 @@ class PolyThrottle final : public Optimizer {
 
   static Result<Advice> toward_feasible(const Problem& problem, const Belief& belief, const std::vector<bool>& open) {
     const Candidate best = best_of(problem, belief.log_feasible, belief.log_feasible, open, 0.0);
-    const double probability = belief.probability(best.id);
+    const double probability = belief.probability(*best.id);
     if (problem.search.explore == Explore::kStrict && probability < kSafe) {
       return stop(fmt::format("no setting is known to meet the limits, and none is likely enough to (P {:.2f} at most)", probability), {});
     }
-    return Advice{kind_of(belief, best.id),
-                  problem.space.config(best.id),
+    return Advice{kind_of(belief, *best.id),
+                  problem.space.config(*best.id),
                   fmt::format("nothing is known to meet the limits yet: P {:.2f} here", probability),
                   {}};
   }
@@ -117,40 +122,57 @@ class PolyThrottle final : public Optimizer {
     return base > 0.0 ? gain * how.scale / base : gain;
   }
 
+  /// Expected saving (relative) of every candidate less the price of the limits it is expected to break.
+  static VectorXd priced(const Belief& belief, const VectorXd& log_eic) {
+    VectorXd net(log_eic.size());
+    for (Index i = 0; i < net.size(); ++i) {
+      double held = 1.0;  // P(no limit is broken by far)
+      for (const ConstraintBelief& limit : belief.limits) {
+        held *= normal_cdf((limit.limit + kFar - limit.posterior.mean(i)) / std::sqrt(std::max(limit.posterior.variance(i), 1e-12)));
+      }
+      net(i) = relative(belief, std::exp(log_eic(i))) - kViolationPrice * (1.0 - std::exp(belief.log_feasible(i))) -
+               kFarViolationPrice * (1.0 - held);
+    }
+    return net;
+  }
+
   Result<Advice> toward_gain(const Problem& problem, const Belief& belief, const std::vector<bool>& open, bool any_open,
                              std::span<const Trial> taught) const {
+    const Explore explore = problem.search.explore;
     const double incumbent = belief.objective.posterior.mean(*belief.incumbent);
     const VectorXd log_eic = log_expected_improvement(belief.objective.posterior, incumbent, 0.0) + belief.log_feasible;
-    const double safe = knobs(problem.space) == 1 ? kSafeOneKnob : kSafe;
-    const Candidate anywhere = best_of(problem, log_eic, belief.log_feasible, open, 0.0);
-    const Candidate within = best_of(problem, log_eic, belief.log_feasible, open, safe);
-    const double gain_anywhere = relative(belief, std::exp(anywhere.log_gain)), gain_within = relative(belief, std::exp(within.log_gain));
-    Candidate choice = anywhere;
-    if (problem.search.explore == Explore::kStrict || (problem.search.explore == Explore::kSafe && gain_within >= kSafeGain))
-      choice = within;
-    const double gain = problem.search.explore == Explore::kStrict ? gain_within : gain_anywhere;
+    const auto expected = [&](const Candidate& c) { return c.id ? relative(belief, std::exp(log_eic(*c.id))) : 0.0; };
+    const Candidate bold = best_of(problem, log_eic, belief.log_feasible, open, 0.0);
+    const double safe = explore == Explore::kStrict ? kSafe : knobs(problem.space) == 1 ? kSafeOneKnob : kSafe;
+    Candidate choice = explore == Explore::kBold ? bold : best_of(problem, log_eic, belief.log_feasible, open, safe);
+    double worth = expected(choice);
+    bool outside = false;
+    if (explore == Explore::kSafe && worth < kSafeGain) {
+      const Candidate anywhere = best_of(problem, priced(belief, log_eic), belief.log_feasible, open, 0.0);
+      if (anywhere.id && (!choice.id || anywhere.score > worth)) choice = anywhere, worth = anywhere.score, outside = true;
+    }
 
-    if (const auto why = why_stop(problem, belief, taught, gain, any_open)) {
+    if (const auto why = why_stop(problem, belief, taught, choice.id ? worth : -1.0, any_open && choice.id)) {
       if (const auto again = to_verify(problem, belief)) return *again;
       if (!any_open) return space_exhausted();
-      return stop(*why, std::max(gain, 0.0));
+      return stop(*why, std::max(expected(bold), 0.0));
     }
-    const double expected = relative(belief, std::exp(choice.log_gain));
-    return Advice{kind_of(belief, choice.id), problem.space.config(choice.id),
+    const CandidateId id = *choice.id;
+    const double gain = expected(choice);
+    return Advice{kind_of(belief, id), problem.space.config(id),
                   fmt::format("expected {} {:.2g} %, P(meets limits) {:.2f}{}", belief.objective.how.negated ? "gain" : "saving",
-                              100.0 * expected, belief.probability(choice.id),
-                              choice.id == anywhere.id && choice.id != within.id ? ": nothing left to gain where it is safe" : ""),
-                  expected};
+                              100.0 * gain, belief.probability(id), outside ? "; nothing left to gain where it is safer" : ""),
+                  gain};
   }
 
   /// Why the search is over, or nothing.
-  static std::optional<std::string> why_stop(const Problem& problem, const Belief& belief, std::span<const Trial> taught, double gain,
-                                             bool any_open) {
-    if (!any_open && gain < problem.search.min_gain) return "space exhausted";
+  static std::optional<std::string> why_stop(const Problem& problem, const Belief& belief, std::span<const Trial> taught, double worth,
+                                             bool any_choice) {
+    if (!any_choice) return "no setting is left that is likely enough to meet the limits";
     if (belief.visits.size() < kLeastTrials && problem.search.explore != Explore::kStrict) return std::nullopt;
-    if (gain < problem.search.min_gain) {
-      return fmt::format("one more trial is expected to save {:.2g} %, less than the {:.2g} % asked for", 100.0 * std::max(gain, 0.0),
-                         100.0 * problem.search.min_gain);
+    if (problem.search.min_gain > 0.0 && worth < problem.search.min_gain) {
+      return fmt::format("one more trial is expected to save less than {:.2g} %{}", 100.0 * problem.search.min_gain,
+                         problem.search.explore == Explore::kSafe ? " after the price of the limits it may break" : "");
     }
     if (problem.search.horizon_inferences && problem.objective.metric == kEnergy) {
       double spent = 0.0, trials = 0.0;
@@ -159,7 +181,7 @@ class PolyThrottle final : public Optimizer {
         if (joules != t.metrics().end()) spent += joules->second.value, trials += 1.0;
       }
       const double each = belief.objective.how.back(belief.objective.posterior.mean(*belief.incumbent));
-      const double saved = gain * each * *problem.search.horizon_inferences;
+      const double saved = worth * each * *problem.search.horizon_inferences;
       if (trials > 0.0 && spent / trials > saved) {
         return fmt::format("one more trial costs {} and is expected to save {} within the horizon",
                            format_metric(kTrialEnergy, spent / trials), format_metric(kTrialEnergy, saved));

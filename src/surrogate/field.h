@@ -30,7 +30,7 @@ struct FieldScales {
   /// Standard deviation of the residual of both outputs together and of the second alone; its length in [0, 1] coordinates; factor on the
   /// prior's deviations; deviation of single settings from anything smooth; noise where an observation states none; odds of the correlation
   /// with earlier studies.
-  std::array<double, kCount> median{0.04, 0.05, 0.5, 1.0, 0.008, 0.02, 0.01, 0.02, 2.0};
+  std::array<double, kCount> median{0.055, 0.07, 0.5, 1.0, 0.007, 0.015, 0.01, 0.02, 2.0};
   std::array<double, kCount> spread{0.7, 0.7, 0.4, 0.4, 0.4, 0.4, 0.3, 0.4, 1.5};
 };
 

@@ -25,9 +25,9 @@ struct PhysicsPrior {
 };
 
 struct PhysicsOptions {
-  int members = 160;         ///< simulated machines
-  int components = 24;       ///< at most; directions kept of what they differ in
-  double log_linear = 0.35;  ///< weight of straight lines and products in the logarithms of the knobs, beside the simulations; 0: none
+  int members = 160;        ///< simulated machines
+  int components = 24;      ///< at most; directions kept of what they differ in
+  double log_linear = 0.2;  ///< weight of straight lines and products in the logarithms of the knobs, beside the simulations; 0: none
   Eigen::Index sample_rows = 1200;  ///< of these the directions are found
   std::uint64_t seed = 0;
   unsigned threads = 2;
