@@ -5,6 +5,7 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/synthetic_search.h"
 #include "surrogate/gp.h"
+#include "surrogate/physics_prior.h"
 
 namespace polythrottle {
 namespace {
@@ -20,13 +21,36 @@ SyntheticSearch searched(int cpu, std::size_t trials) {
   return search;
 }
 
-void suggest(benchmark::State& state) {
+void suggest(benchmark::State& state, const char* name) {
   const SyntheticSearch search = searched(static_cast<int>(state.range(1)), static_cast<std::size_t>(state.range(0)));
-  const auto eic = make_optimizer("eic").value();
-  for (auto _ : state) benchmark::DoNotOptimize(search.ask(*eic));
+  const auto optimizer = make_optimizer(name).value();
+  benchmark::DoNotOptimize(search.ask(*optimizer));  // whatever depends on the space alone is made here
+  for (auto _ : state) benchmark::DoNotOptimize(search.ask(*optimizer));
   state.SetLabel(std::to_string(search.space().size()) + " candidates");
 }
-BENCHMARK(suggest)->ArgNames({"trials", "cpu"})->Args({10, 7})->Args({30, 7})->Args({50, 7})->Args({30, 84})->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(suggest, eic, "eic")
+    ->ArgNames({"trials", "cpu"})
+    ->Args({30, 7})
+    ->Args({30, 84})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(suggest, polythrottle, "polythrottle")
+    ->ArgNames({"trials", "cpu"})
+    ->Args({10, 7})
+    ->Args({30, 7})
+    ->Args({50, 7})
+    ->Args({30, 84})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+
+/// The first suggestion of a search: draws the prior.
+void prior(benchmark::State& state) {
+  const SyntheticSearch search = searched(static_cast<int>(state.range(0)), 2);
+  const RelativeKnobs knobs(search.space(), search.problem().reference);
+  for (auto _ : state) benchmark::DoNotOptimize(physics_prior(knobs, {}));
+  state.SetLabel(std::to_string(search.space().size()) + " candidates");
+}
+BENCHMARK(prior)->ArgName("cpu")->Arg(7)->Arg(84)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 Eigen::MatrixXd spread_points(Eigen::Index n, Eigen::Index d) {
   Eigen::MatrixXd points(n, d);

@@ -379,18 +379,13 @@ Result<Belief> Believer::operator()(const Problem& problem, std::span<const Tria
   for (Visit& visit : belief.visits) {
     visit.doubted = std::find(doubted.begin(), doubted.end(), static_cast<Index>(visit.id)) != doubted.end();
   }
-  std::map<int, Posterior> predicted;  // of the pair's outputs, each computed once
-  const auto of_pair = [&](int output) -> const Posterior& {
-    auto it = predicted.find(output);
-    if (it == predicted.end()) it = predicted.emplace(output, joint.predict(output, rows)).first;
-    return it->second;
-  };
+  const std::vector<Posterior> of_pair = joint.predict(rows);
   std::shared_ptr<const Field> field = shared;  // of the metric believed last
   int field_output = 1;
   const auto believe = [&](const std::string& metric, bool negated, std::optional<double> limit) -> Result<std::optional<MetricBelief>> {
     for (const auto& [member, output] : {std::pair(&pair.latency, 0), std::pair(&pair.energy, 1)}) {
       if (!*member || (*member)->name != metric || limit.value_or(1.0) <= 0.0) continue;
-      MetricBelief out{(*member)->how, of_pair(output)};
+      MetricBelief out{(*member)->how, of_pair[static_cast<std::size_t>(output)]};
       field = shared, field_output = output;
       out.how.negated = negated;
       if (negated) out.posterior.mean = -out.posterior.mean;
@@ -405,7 +400,7 @@ Result<Belief> Believer::operator()(const Problem& problem, std::span<const Tria
     FieldScales scales;
     scales.median[FieldScales::kResidual] = 0.06;
     TRY(Field own_field, Field::fit({how->logarithm ? &prior_->of(metric) : &prior_->of("")}, prior_->knobs, std::move(own), scales));
-    MetricBelief out{*how, own_field.predict(0, rows)};
+    MetricBelief out{*how, own_field.predict(rows).front()};
     field = std::make_shared<const Field>(std::move(own_field)), field_output = 0;
     out.how.negated = negated;
     if (negated) out.posterior.mean = -out.posterior.mean;
@@ -415,7 +410,7 @@ Result<Belief> Believer::operator()(const Problem& problem, std::span<const Tria
   const bool maximize = problem.objective.direction == Direction::kMaximize;
   TRY(auto objective, believe(problem.objective.metric, maximize, {}));
   if (!objective) {
-    objective = MetricBelief{Modelled{.negated = maximize}, joint.predict(1, rows)};
+    objective = MetricBelief{Modelled{.negated = maximize}, of_pair[1]};
     objective->posterior.mean.setZero();
   }
   belief.objective = std::move(*objective);

@@ -32,7 +32,13 @@ constexpr std::size_t kRivals = 2;
 /// Too little to judge by: never stops earlier by itself.
 constexpr std::size_t kLeastTrials = 3;
 
-/// An open candidate and what it scores; `id` is absent where none is open.
+/// What may be measured next.
+struct Candidates {
+  const std::vector<CandidateId>& order;  // the seed's: ties go to the first
+  const std::vector<bool>& open;
+};
+
+/// One of them and what it scores; `id` is absent where there is none.
 struct Candidate {
   std::optional<CandidateId> id;
   double score = -std::numeric_limits<double>::infinity();
@@ -48,11 +54,12 @@ class PolyThrottle final : public Optimizer {
     }
     TRY(const Belief belief, believe_(problem, history));
     const bool any_open = std::find(open.begin(), open.end(), true) != open.end();
+    const std::vector<CandidateId> order = seeded_permutation(open.size(), problem.seed);
     for (const Visit& v : belief.visits) {
       if (v.doubted) open[v.id] = true;
     }
-    if (!belief.incumbent) return any_open ? toward_feasible(problem, belief, open) : Result<Advice>(space_exhausted());
-    return toward_gain(problem, belief, open, any_open, taught);
+    if (!belief.incumbent) return any_open ? toward_feasible(problem, belief, {order, open}) : Result<Advice>(space_exhausted());
+    return toward_gain(problem, belief, {order, open}, any_open, taught);
   }
 
   std::optional<Recommendation> recommend(const Problem& problem, std::span<const Trial> history) override {
@@ -83,13 +90,12 @@ class PolyThrottle final : public Optimizer {
         std::count_if(space.parameters().begin(), space.parameters().end(), [](const Parameter& p) { return p.levels.size() > 1; }));
   }
 
-  /// The first of the largest in the seed's order, which thereby breaks ties, among those open with P >= `safe`.
-  static Candidate best_of(const Problem& problem, const VectorXd& score, const VectorXd& log_feasible, const std::vector<bool>& open,
-                           double safe) {
+  /// The one that scores most among those with P >= `safe`.
+  static Candidate best_of(const Candidates& candidates, const VectorXd& score, const VectorXd& log_feasible, double safe) {
     Candidate best;
     const double least = safe > 0.0 ? std::log(safe) : -std::numeric_limits<double>::infinity();
-    for (const CandidateId id : seeded_permutation(open.size(), problem.seed)) {
-      if (!open[id] || log_feasible(id) < least || (best.id && !(score(id) > best.score))) continue;
+    for (const CandidateId id : candidates.order) {
+      if (!candidates.open[id] || log_feasible(id) < least || (best.id && !(score(id) > best.score))) continue;
       best = {id, score(id)};
     }
     return best;
@@ -100,8 +106,8 @@ class PolyThrottle final : public Optimizer {
     return visited == belief.visits.end() ? Advice::Kind::kTry : Advice::Kind::kVerify;
   }
 
-  static Result<Advice> toward_feasible(const Problem& problem, const Belief& belief, const std::vector<bool>& open) {
-    const Candidate best = best_of(problem, belief.log_feasible, belief.log_feasible, open, 0.0);
+  static Result<Advice> toward_feasible(const Problem& problem, const Belief& belief, const Candidates& candidates) {
+    const Candidate best = best_of(candidates, belief.log_feasible, belief.log_feasible, 0.0);
     const double probability = belief.probability(*best.id);
     if (problem.search.explore == Explore::kStrict && probability < kSafe) {
       return stop(fmt::format("no setting is known to meet the limits, and none is likely enough to (P {:.2f} at most)", probability), {});
@@ -136,19 +142,19 @@ class PolyThrottle final : public Optimizer {
     return net;
   }
 
-  Result<Advice> toward_gain(const Problem& problem, const Belief& belief, const std::vector<bool>& open, bool any_open,
+  Result<Advice> toward_gain(const Problem& problem, const Belief& belief, const Candidates& candidates, bool any_open,
                              std::span<const Trial> taught) const {
     const Explore explore = problem.search.explore;
     const double incumbent = belief.objective.posterior.mean(*belief.incumbent);
     const VectorXd log_eic = log_expected_improvement(belief.objective.posterior, incumbent, 0.0) + belief.log_feasible;
     const auto expected = [&](const Candidate& c) { return c.id ? relative(belief, std::exp(log_eic(*c.id))) : 0.0; };
-    const Candidate bold = best_of(problem, log_eic, belief.log_feasible, open, 0.0);
+    const Candidate bold = best_of(candidates, log_eic, belief.log_feasible, 0.0);
     const double safe = explore == Explore::kStrict ? kSafe : knobs(problem.space) == 1 ? kSafeOneKnob : kSafe;
-    Candidate choice = explore == Explore::kBold ? bold : best_of(problem, log_eic, belief.log_feasible, open, safe);
+    Candidate choice = explore == Explore::kBold ? bold : best_of(candidates, log_eic, belief.log_feasible, safe);
     double worth = expected(choice);
     bool outside = false;
     if (explore == Explore::kSafe && worth < kSafeGain) {
-      const Candidate anywhere = best_of(problem, priced(belief, log_eic), belief.log_feasible, open, 0.0);
+      const Candidate anywhere = best_of(candidates, priced(belief, log_eic), belief.log_feasible, 0.0);
       if (anywhere.id && (!choice.id || anywhere.score > worth)) choice = anywhere, worth = anywhere.score, outside = true;
     }
 

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <thread>
 #include <tuple>
 
+#include "surrogate/in_blocks.h"
 #include "surrogate/kernel.h"
 
 namespace polythrottle {
@@ -50,19 +50,28 @@ NormalMoments at_least(double m, double v, double bound, double sigma2) {
 
 /// What does not change with the scales: computed once for a fit.
 struct Field::Geometry {
-  MatrixXd basis;     // products of prior bases
-  MatrixXd distance;  // of coordinates
+  MatrixXd basis;     // products of prior bases of the observations
+  MatrixXd distance;  // of coordinates of the places
+  std::vector<Index> place;
 
-  Geometry(const std::vector<const FieldPrior*>& priors, const RelativeKnobs& knobs, const std::vector<FieldObservation>& observations) {
-    const auto n = static_cast<Index>(observations.size());
-    basis.resize(n, n), distance.resize(n, n);
+  Geometry(const std::vector<const FieldPrior*>& priors, const RelativeKnobs& knobs, const std::vector<FieldObservation>& observations,
+           const std::vector<Index>& places, std::vector<Index> place_of_each)
+      : place(std::move(place_of_each)) {
+    const auto n = static_cast<Index>(observations.size()), m = static_cast<Index>(places.size());
+    basis.resize(n, n), distance.setZero(m, m);
     for (Index i = 0; i < n; ++i) {
       const auto& a = observations[static_cast<std::size_t>(i)];
+      const Eigen::RowVectorXd own = priors[static_cast<std::size_t>(a.output)]->basis.row(a.row).cast<double>();
       for (Index j = 0; j <= i; ++j) {
         const auto& b = observations[static_cast<std::size_t>(j)];
-        basis(i, j) = priors[static_cast<std::size_t>(a.output)]->basis.row(a.row).cast<double>().dot(
-            priors[static_cast<std::size_t>(b.output)]->basis.row(b.row).cast<double>());
-        distance(i, j) = (knobs.coordinates().row(a.row) - knobs.coordinates().row(b.row)).cast<double>().norm();
+        basis(i, j) = own.dot(priors[static_cast<std::size_t>(b.output)]->basis.row(b.row).cast<double>());
+      }
+    }
+    for (Index i = 0; i < m; ++i) {
+      for (Index j = 0; j < i; ++j) {
+        const auto between =
+            knobs.coordinates().row(places[static_cast<std::size_t>(i)]) - knobs.coordinates().row(places[static_cast<std::size_t>(j)]);
+        distance(i, j) = distance(j, i) = between.cast<double>().norm();
       }
     }
   }
@@ -80,7 +89,7 @@ struct Field::Geometry {
       for (Index j = 0; j <= i; ++j) {
         const auto& b = observations[static_cast<std::size_t>(j)];
         const double residual = residual2 + (a.output == 1 && b.output == 1 ? second2 : 0.0);
-        double value = trust2 * basis(i, j) + residual * k(i, j);
+        double value = trust2 * basis(i, j) + residual * k(place[static_cast<std::size_t>(i)], place[static_cast<std::size_t>(j)]);
         if (a.task != b.task) {
           value *= rho;
         } else if (a.output == b.output) {
@@ -96,6 +105,16 @@ struct Field::Geometry {
 };
 
 namespace {
+
+/// The rows observed, each once and ascending, and which of them each observation is at.
+std::pair<std::vector<Index>, std::vector<Index>> places_of(const std::vector<FieldObservation>& observations) {
+  std::vector<Index> places, each;
+  for (const auto& o : observations) places.push_back(o.row);
+  std::sort(places.begin(), places.end());
+  places.erase(std::unique(places.begin(), places.end()), places.end());
+  for (const auto& o : observations) each.push_back(std::lower_bound(places.begin(), places.end(), o.row) - places.begin());
+  return {std::move(places), std::move(each)};
+}
 
 double log_density(const Eigen::LLT<MatrixXd>& factor, const VectorXd& target) {
   const VectorXd white = factor.matrixL().solve(target);
@@ -140,7 +159,8 @@ Result<Field> Field::fit(std::vector<const FieldPrior*> priors, const RelativeKn
   field.observations_ = std::move(observations);
   field.scales_ = scales.median;
   const auto& data = field.observations_;
-  const Geometry geometry(field.priors_, knobs, data);
+  std::tie(field.places_, field.place_) = places_of(data);
+  const Geometry geometry(field.priors_, knobs, data, field.places_, field.place_);
   for (const auto& o : data) {
     field.target_.push_back(o.value - static_cast<double>(field.priors_[static_cast<std::size_t>(o.output)]->mean(o.row)));
     field.noise_.push_back(o.censored ? kVague : noise_of(o, field.scales_));
@@ -235,7 +255,8 @@ void Field::condition(const Geometry& geometry) {
 
 double Field::log_likelihood(std::vector<const FieldPrior*> priors, const RelativeKnobs& knobs,
                              const std::vector<FieldObservation>& observations, const ScaleValues& scales) {
-  const Geometry geometry(priors, knobs, observations);
+  const auto [places, each] = places_of(observations);
+  const Geometry geometry(priors, knobs, observations, places, each);
   std::vector<double> noise;
   VectorXd target(static_cast<Index>(observations.size()));
   for (const auto& o : observations) {
@@ -292,69 +313,64 @@ Field::Joint Field::joint(std::span<const Index> rows) const {
   return out;
 }
 
-Posterior Field::predict(int output, Index rows) const {
-  Posterior out{VectorXd(rows), VectorXd(rows)};
+std::vector<Posterior> Field::predict(Index rows) const {
+  std::vector<Posterior> out(priors_.size(), Posterior{VectorXd(rows), VectorXd(rows)});
   constexpr Index kBlock = 256;
-  const auto stretch = [&](Index first, Index step) {
-    for (Index begin = first * kBlock; begin < rows; begin += step * kBlock)
-      predict_block(output, begin, std::min(rows, begin + kBlock), out);
-  };
-  if (rows > 4 * kBlock) {
-    const std::jthread other([&] { stretch(1, 2); });
-    stretch(0, 2);
-  } else {
-    stretch(0, 1);
-  }
+  // A small space is done before another thread has begun.
+  in_blocks(rows, kBlock, rows > 4 * kBlock ? 2 : 1, [&](Index begin, Index end) { predict_block(begin, end, out); });
   // Where something was measured the variance is a small difference of large numbers: single precision is not enough.
-  for (const auto& o : observations_) {
-    if (o.task != 0 || o.row >= rows) continue;
-    const Joint exact = joint(std::span(&o.row, 1));
-    out.mean(o.row) = exact.mean(output);
-    out.variance(o.row) = std::max(exact.covariance(output, output), 0.0);
+  for (const Index row : places_) {
+    if (row >= rows) continue;
+    const Joint exact = joint(std::span(&row, 1));
+    for (std::size_t output = 0; output < out.size(); ++output) {
+      const auto i = static_cast<Index>(output);
+      out[output].mean(row) = exact.mean(i);
+      out[output].variance(row) = std::max(exact.covariance(i, i), 0.0);
+    }
   }
   return out;
 }
 
-void Field::predict_block(int output, Index begin, Index end, Posterior& out) const {
-  const Index m = end - begin, n = static_cast<Index>(observations_.size());
-  const FieldPrior& prior = *priors_[static_cast<std::size_t>(output)];
+void Field::predict_block(Index begin, Index end, std::vector<Posterior>& out) const {
   const auto f = [](double x) { return static_cast<float>(x); };
-  const auto basis = prior.basis.middleRows(begin, m);
+  const auto n = static_cast<Index>(observations_.size()), m = end - begin, places = static_cast<Index>(places_.size());
   const auto coordinates = knobs_->coordinates().middleRows(begin, m);
-  const Eigen::VectorXf own_square = coordinates.rowwise().squaredNorm();
-  Eigen::MatrixXf cross(n, m);
-  Eigen::ArrayXXf k(n, m);
-  RowMatrix observed_basis(n, basis.cols()), observed_coordinates(n, coordinates.cols());
-  for (Index j = 0; j < n; ++j) {
-    const auto& o = observations_[static_cast<std::size_t>(j)];
-    observed_basis.row(j) = priors_[static_cast<std::size_t>(o.output)]->basis.row(o.row);
-    observed_coordinates.row(j) = knobs_->coordinates().row(o.row);
-  }
-  const float trust2 = f(square(scales_[FieldScales::kTrust]));
-  cross.noalias() = trust2 * (observed_basis * basis.transpose());
-  k = (-2.0F * (observed_coordinates * coordinates.transpose())).array();
-  const Eigen::VectorXf their_square = observed_coordinates.rowwise().squaredNorm();
-  k.colwise() += their_square.array();
-  k.rowwise() += own_square.transpose().array();
+  RowMatrix observed(places, coordinates.cols());
+  for (Index i = 0; i < places; ++i) observed.row(i) = knobs_->coordinates().row(places_[static_cast<std::size_t>(i)]);
+  Eigen::ArrayXXf k = (-2.0F * (observed * coordinates.transpose())).array();
+  k.colwise() += observed.rowwise().squaredNorm().array();
+  k.rowwise() += coordinates.rowwise().squaredNorm().transpose().array();
   const float factor = f(5.0 / square(scales_[FieldScales::kLength]));
   k = (k.max(0.0F) * factor).sqrt().eval();
   k = ((1.0F + k + k * k * (1.0F / 3.0F)) * (-k).exp()).eval();
-  const double both = square(scales_[FieldScales::kResidual]);
-  for (Index j = 0; j < n; ++j) {
-    const auto& o = observations_[static_cast<std::size_t>(j)];
-    const bool same = o.output == output && o.task == 0;
-    const double residual = both + (output == 1 && o.output == 1 ? square(scales_[FieldScales::kSecondResidual]) : 0.0);
-    cross.row(j).array() += f(residual) * k.row(j);
-    if (o.task != 0) cross.row(j) *= f(correlation(0, o.task));
-    if (same) cross.row(j).array() += f(kConstantVariance);
+
+  const Eigen::MatrixXf lower = lower_.cast<float>();
+  const Eigen::VectorXf white = white_.cast<float>();
+  const float trust2 = f(square(scales_[FieldScales::kTrust]));
+  const double both = square(scales_[FieldScales::kResidual]), second = square(scales_[FieldScales::kSecondResidual]);
+  for (std::size_t output = 0; output < out.size(); ++output) {
+    const FieldPrior& prior = *priors_[output];
+    const auto basis = prior.basis.middleRows(begin, m);
+    RowMatrix observed_basis(n, basis.cols());
+    for (Index j = 0; j < n; ++j) {
+      const auto& o = observations_[static_cast<std::size_t>(j)];
+      observed_basis.row(j) = trust2 * priors_[static_cast<std::size_t>(o.output)]->basis.row(o.row);
+    }
+    Eigen::MatrixXf cross(n, m);
+    cross.noalias() = observed_basis * basis.transpose();
+    for (Index j = 0; j < n; ++j) {
+      const auto& o = observations_[static_cast<std::size_t>(j)];
+      cross.row(j).array() += f(both + (output == 1 && o.output == 1 ? second : 0.0)) * k.row(place_[static_cast<std::size_t>(j)]);
+      if (o.task != 0) cross.row(j) *= f(correlation(0, o.task));
+      if (o.task == 0 && static_cast<std::size_t>(o.output) == output) cross.row(j).array() += f(kConstantVariance);
+    }
+    lower.triangularView<Eigen::Lower>().solveInPlace(cross);
+    out[output].mean.segment(begin, m) = (prior.mean.segment(begin, m) + cross.transpose() * white).cast<double>();
+    const double own = kConstantVariance + both + (output == 1 ? second : 0.0) +
+                       square(scales_[output == 0 ? FieldScales::kNugget : FieldScales::kSecondNugget]);
+    const Eigen::ArrayXd before = own + static_cast<double>(trust2) * basis.rowwise().squaredNorm().cast<double>().array();
+    out[output].variance.segment(begin, m) = (before - cross.colwise().squaredNorm().transpose().cast<double>().array()).max(0.0);
   }
-  lower_.cast<float>().triangularView<Eigen::Lower>().solveInPlace(cross);
-  out.mean.segment(begin, m) = (prior.mean.segment(begin, m) + cross.transpose() * white_.cast<float>()).cast<double>();
-  const double own = kConstantVariance + both + (output == 1 ? square(scales_[FieldScales::kSecondResidual]) : 0.0) +
-                     square(scales_[output == 0 ? FieldScales::kNugget : FieldScales::kSecondNugget]);
-  out.variance.segment(begin, m) = (own + static_cast<double>(trust2) * basis.rowwise().squaredNorm().cast<double>().array() -
-                                    cross.colwise().squaredNorm().transpose().cast<double>().array())
-                                       .max(0.0);
 }
 
 }  // namespace polythrottle

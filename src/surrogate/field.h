@@ -46,9 +46,9 @@ class Field {
   static Result<Field> fit(std::vector<const FieldPrior*> priors, const RelativeKnobs& knobs, std::vector<FieldObservation> observations,
                            const FieldScales& scales = {});
 
-  /// Belief about an output at rows [0, rows), noise excluded. Cost: O(n^2 rows) in single precision over two threads; rows that were
+  /// Belief about every output at rows [0, rows), noise excluded. Cost: O(n^2 rows) in single precision over two threads; rows that were
   /// observed are done in double precision. The result does not depend on the threads.
-  Posterior predict(int output, Eigen::Index rows) const;
+  std::vector<Posterior> predict(Eigen::Index rows) const;
   /// Joint belief about both outputs (or the one) at a few rows: mean (outputs * m) and covariance, output 0 first. Double precision.
   struct Joint {
     Eigen::VectorXd mean;
@@ -78,11 +78,13 @@ class Field {
   void condition(const Geometry& geometry);
   double correlation(int task_a, int task_b) const;
   double covariance(int output_a, Eigen::Index a, int task_a, int output_b, Eigen::Index b, int task_b) const;
-  void predict_block(int output, Eigen::Index begin, Eigen::Index end, Posterior& out) const;
+  void predict_block(Eigen::Index begin, Eigen::Index end, std::vector<Posterior>& out) const;
 
   std::vector<const FieldPrior*> priors_;
   const RelativeKnobs* knobs_ = nullptr;
   std::vector<FieldObservation> observations_;
+  std::vector<Eigen::Index> places_;  // rows observed, each once
+  std::vector<Eigen::Index> place_;   // of each observation, which of them
   ScaleValues scales_{};
   double log_posterior_ = 0.0;
   Eigen::MatrixXd lower_;  // Cholesky factor of the covariance of the observations, noise included

@@ -2,10 +2,9 @@
 
 #include <Eigen/Dense>
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <thread>
 
+#include "surrogate/in_blocks.h"
 #include "surrogate/normal_stream.h"
 
 namespace polythrottle {
@@ -278,25 +277,13 @@ class Ensemble {
   std::vector<LogPair> reference_;
 };
 
-/// Calls work(begin, end) for stretches of [0, count) on several threads; the stretches do not depend on their number.
-template <class Work>
-void in_blocks(Index count, unsigned threads, const Work& work) {
-  constexpr Index kBlock = 128;
-  std::atomic<Index> next{0};
-  const auto worker = [&] {
-    for (Index begin = next.fetch_add(kBlock); begin < count; begin = next.fetch_add(kBlock)) work(begin, std::min(count, begin + kBlock));
-  };
-  const auto useful = static_cast<unsigned>((count + kBlock - 1) / kBlock);
-  std::vector<std::jthread> others;
-  for (unsigned i = 1; i < std::min(threads, useful); ++i) others.emplace_back(worker);
-  worker();
-}
+constexpr Index kBlock = 128;
 
 /// Columns: weights of the ensemble's columns in each of the main directions, found on a sample of the rows.
 Eigen::MatrixXf main_directions(const Ensemble& ensemble, Index rows, const PhysicsOptions& options) {
   const Index sample = std::min(rows, options.sample_rows);
   RowMatrix values(2 * sample, ensemble.columns());
-  in_blocks(sample, options.threads, [&](Index begin, Index end) {
+  in_blocks(sample, kBlock, options.threads, [&](Index begin, Index end) {
     Eigen::RowVectorXf latency(values.cols()), energy(values.cols());
     for (Index i = begin; i < end; ++i) {
       ensemble.at(i * rows / sample, latency, energy);
@@ -319,7 +306,7 @@ PhysicsPrior physics_prior(const RelativeKnobs& knobs, const PhysicsOptions& opt
     field->mean.resize(knobs.rows());
     field->basis.resize(knobs.rows(), directions.cols());
   }
-  in_blocks(knobs.rows(), options.threads, [&](Index begin, Index end) {
+  in_blocks(knobs.rows(), kBlock, options.threads, [&](Index begin, Index end) {
     RowMatrix latency(end - begin, ensemble.columns()), energy(end - begin, ensemble.columns());
     Eigen::RowVectorXf latency_row(ensemble.columns()), energy_row(ensemble.columns());
     for (Index row = begin; row < end; ++row) {
