@@ -10,21 +10,9 @@
 #include <vector>
 
 #include "acquisition/expected_improvement.h"
-#include "optimizer/optimizer.h"
-#include "surrogate/field.h"
+#include "optimizer/evidence.h"
 
 namespace polythrottle {
-
-/// How a metric's values become the numbers that are modelled: less is better, and 0 is the reference.
-struct Modelled {
-  bool negated = false;   ///< more of the metric is better
-  bool logarithm = true;  ///< ln(value / zero); else (value - zero) / scale
-  double zero = 1.0;      ///< the metric's unit
-  double scale = 1.0;     ///< the metric's unit
-  double of(double value) const;
-  double deviation(double value, double std_error) const;
-  double back(double modelled) const;
-};
 
 /// Belief about one metric at every candidate, in modelled numbers; noise of measuring excluded.
 struct MetricBelief {
@@ -32,23 +20,12 @@ struct MetricBelief {
   Posterior posterior;
 };
 
-/// A setting that was measured.
-struct Visit {
-  CandidateId id = 0;
-  bool complete = false;   ///< the objective is known
-  bool broken = false;     ///< refused, failed, or stopped early for no limit's sake
-  bool decided = true;     ///< every limit's metric is there, with as large a sample as its percentile needs
-  bool doubted = false;    ///< measured once, and so far above what all else says that it should be measured again
-  std::size_t looks = 0;   ///< completed trials
-  std::size_t trials = 0;  ///< those, and trials that were stopped early, refused or failed
-  bool has_error = false;  ///< its trials state an error, so that another look can differ
-};
-
 struct Belief {
   MetricBelief objective;
-  std::vector<ConstraintBelief> limits;  ///< of Problem.constraints in order, then that it runs at all, if anything has ever not run
-  Eigen::VectorXd log_feasible;          ///< (candidates): ln P(all of them hold)
-  std::vector<Visit> visits;             ///< by candidate
+  std::vector<ConstraintBelief>
+      limits;                    ///< Problem.constraints in order, those whose metric was ever seen; then that it runs, if anything did not
+  Eigen::VectorXd log_feasible;  ///< (candidates): ln P(all of them hold)
+  std::vector<Visit> visits;     ///< by candidate
   std::optional<CandidateId> incumbent;  ///< the least posterior mean of the objective among visits with P > 1/2
 
   double probability(CandidateId id) const { return std::exp(log_feasible(id)); }
@@ -65,6 +42,8 @@ struct Belief {
   int objective_output = 0;                      ///< of that field
 };
 
+class SpacePrior;
+
 /// Makes beliefs; keeps the prior of the space it saw last, which takes most of the time. Used by one thread.
 class Believer {
  public:
@@ -77,8 +56,8 @@ class Believer {
   Result<Belief> operator()(const Problem& problem, std::span<const Trial> history);
 
  private:
-  struct Prior;
-  std::unique_ptr<Prior> prior_;
+  std::uint64_t key_ = 0;  // of the prior
+  std::unique_ptr<SpacePrior> prior_;
 };
 
 }  // namespace polythrottle

@@ -18,7 +18,7 @@ namespace polythrottle {
 
 /// How far from what is known to meet the limits the search may go.
 enum class Explore {
-  kSafe,    ///< only where P(every limit holds) is high, until nothing is left to gain there; then anywhere
+  kSafe,    ///< where P(every limit holds) is high; elsewhere only for much more gain, the price of a broken limit paid
   kStrict,  ///< never anywhere else: stops instead
   kBold,    ///< wherever most is expected
 };

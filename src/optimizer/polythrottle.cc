@@ -21,10 +21,10 @@ using Eigen::VectorXd;
 
 /// P(every limit holds) that a safe trial needs; less where one knob is tuned, because there a strict set creeps along the axis.
 constexpr double kSafe = 0.85, kSafeOneKnob = 0.5;
-/// Below this expected saving (relative) the safe settings are used up.
-constexpr double kSafeGain = 0.003;
-/// What breaking a limit is worth when the safe settings are used up: it must promise so much more saving (relative), twice that where it
-/// would be broken by a third or more.
+/// Below this expected saving (relative) the safe settings are used up; above, they are left only for so many times as much.
+constexpr double kSafeGain = 0.003, kMuchMore = 2.0;
+/// What a broken limit costs where the safe settings are left (as expected saving, relative); twice that where it is broken by a third or
+/// more. So that a search pays for the requests it makes late with what it learns from them.
 constexpr double kViolationPrice = 0.02, kFarViolationPrice = 0.02, kFar = 0.3;
 /// Settings that may still turn out to be the best: nearer than this to the choice (relative), and this likely to meet the limits.
 constexpr double kRivalMargin = 0.02, kRivalProbability = 0.3;
@@ -153,9 +153,10 @@ class PolyThrottle final : public Optimizer {
     Candidate choice = explore == Explore::kBold ? bold : best_of(candidates, log_eic, belief.log_feasible, safe);
     double worth = expected(choice);
     bool outside = false;
-    if (explore == Explore::kSafe && worth < kSafeGain) {
+    if (explore == Explore::kSafe) {
       const Candidate anywhere = best_of(candidates, priced(belief, log_eic), belief.log_feasible, 0.0);
-      if (anywhere.id && (!choice.id || anywhere.score > worth)) choice = anywhere, worth = anywhere.score, outside = true;
+      const double enough = worth < kSafeGain ? worth : kMuchMore * worth;
+      if (anywhere.id && (!choice.id || anywhere.score > enough)) choice = anywhere, worth = anywhere.score, outside = true;
     }
 
     if (const auto why = why_stop(problem, belief, taught, choice.id ? worth : -1.0, any_open && choice.id)) {
@@ -167,7 +168,7 @@ class PolyThrottle final : public Optimizer {
     const double gain = expected(choice);
     return Advice{kind_of(belief, id), problem.space.config(id),
                   fmt::format("expected {} {:.2g} %, P(meets limits) {:.2f}{}", belief.objective.how.negated ? "gain" : "saving",
-                              100.0 * gain, belief.probability(id), outside ? "; nothing left to gain where it is safer" : ""),
+                              100.0 * gain, belief.probability(id), outside ? "; worth it, where it is safer there is less to gain" : ""),
                   gain};
   }
 
