@@ -74,7 +74,7 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
       ->check(whole_number())
       ->group(kSearch);
   c.add_option("--explore", o.explore,
-               "safe (default): settings that may break a limit only when nothing is left to gain elsewhere; strict: never; bold: wherever "
+               "safe (default): settings that may break a limit only for much more gain; strict: never; bold: wherever "
                "most is expected")
       ->group(kSearch);
   c.add_option("--min-gain", o.min_gain, "Stop when one more trial is expected to save less: 0.4% (default) or 0.004")->group(kSearch);

@@ -16,6 +16,8 @@ using Eigen::Index;
 constexpr double kLatencyAgreement = 0.045, kEnergyAgreement = 0.09;
 /// How far above what was seen of it a trial stopped early may really be (ln).
 constexpr double kStoppedDeviation = 0.2;
+/// A reading with a larger error (ln) says nothing, and its square may not even be a number.
+constexpr double kUselessDeviation = 100.0;
 /// References from which a drift can be told from an outlier, and how sure it must be.
 constexpr std::size_t kDriftReferences = 3;
 constexpr double kDriftDeviations = 3.0;
@@ -124,10 +126,7 @@ std::vector<FieldObservation> observations_of(const ModelledMetric& metric, int 
                        .output = output,
                        .value = metric.how.of(*value) - drift * (trial.started - since),
                        .censored = censored};
-    if (const auto error = trial.metrics().find(metric.name)->second.std_error) {
-      const double deviation = metric.how.deviation(*value, *error);
-      if (std::isfinite(deviation)) o.variance = deviation * deviation;
-    }
+    if (!state_error(o, metric.how, trial.metrics().find(metric.name)->second)) continue;
     if (!std::isfinite(o.value)) continue;
     out.push_back(o);
     if (censored) {
@@ -139,6 +138,13 @@ std::vector<FieldObservation> observations_of(const ModelledMetric& metric, int 
   }
   disbelieve_disagreeing(out);
   return out;
+}
+
+bool state_error(FieldObservation& observation, const Modelled& how, const Estimate& estimate) {
+  const double deviation = how.deviation(estimate.value, estimate.std_error.value_or(NAN));
+  if (deviation > kUselessDeviation) return false;
+  if (!std::isnan(deviation)) observation.variance = deviation * deviation;
+  return true;
 }
 
 double drift_of(const ModelledMetric& metric, const Problem& problem, std::span<const Trial> taught) {
@@ -157,6 +163,7 @@ double drift_of(const ModelledMetric& metric, const Problem& problem, std::span<
             [](const Point& a, const Point& b) { return std::tie(a.time, a.value) < std::tie(b.time, b.value); });
   double weights = 0.0, time = 0.0, value = 0.0;
   for (const Point& p : points) weights += p.weight, time += p.weight * p.time, value += p.weight * p.value;
+  if (!(weights > 0.0) || !std::isfinite(weights)) return 0.0;
   time /= weights, value /= weights;
   double spread = 0.0, slope = 0.0, scatter = 0.0;
   for (const Point& p : points) {

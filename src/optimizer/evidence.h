@@ -57,6 +57,9 @@ std::optional<Modelled> modelled(const std::string& metric, std::optional<double
 std::vector<FieldObservation> observations_of(const ModelledMetric& metric, int output, const Problem& problem,
                                               std::span<const Trial> taught);
 
+/// Puts what an estimate states of its error into an observation. False where that error is so large that it says nothing.
+bool state_error(FieldObservation& observation, const Modelled& how, const Estimate& estimate);
+
 /// Change of the modelled metric per second, seen at three or more measurements of the reference: their straight line in time, if its slope
 /// is beyond three of its standard errors (the scatter about the line included); else 0.
 double drift_of(const ModelledMetric& metric, const Problem& problem, std::span<const Trial> taught);

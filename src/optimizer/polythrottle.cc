@@ -29,6 +29,7 @@ constexpr double kViolationPrice = 0.02, kFarViolationPrice = 0.02, kFar = 0.3;
 /// Settings that may still turn out to be the best: nearer than this to the choice (relative), and this likely to meet the limits.
 constexpr double kRivalMargin = 0.02, kRivalProbability = 0.3;
 constexpr std::size_t kRivals = 2;
+constexpr double kMostGain = 1e6;
 /// Too little to judge by: never stops earlier by itself.
 constexpr std::size_t kLeastTrials = 3;
 
@@ -120,12 +121,16 @@ class PolyThrottle final : public Optimizer {
 
   static Advice stop(std::string reason, std::optional<double> missed) { return {Advice::Kind::kStop, {}, std::move(reason), missed}; }
 
-  /// What a gain in modelled numbers is of the incumbent's metric, relative.
+  /// What a gain in modelled numbers is of the incumbent's metric, relative; at most kMostGain, because a belief gone wild overflows.
   static double relative(const Belief& belief, double gain) {
     const Modelled& how = belief.objective.how;
-    if (how.logarithm) return how.negated ? std::expm1(gain) : -std::expm1(-gain);
-    const double base = std::abs(how.back(belief.objective.posterior.mean(*belief.incumbent)));
-    return base > 0.0 ? gain * how.scale / base : gain;
+    double part = gain;
+    if (how.logarithm) {
+      part = how.negated ? std::expm1(gain) : -std::expm1(-gain);
+    } else if (const double base = std::abs(how.back(belief.objective.posterior.mean(*belief.incumbent))); base > 0.0) {
+      part = gain * how.scale / base;
+    }
+    return std::isnan(part) ? 0.0 : std::min(part, kMostGain);
   }
 
   /// Expected saving (relative) of every candidate less the price of the limits it is expected to break.

@@ -75,10 +75,7 @@ std::vector<FieldObservation> SpacePrior::earlier_observations(const std::string
       const auto value = at.study == s ? value_of(at.trial->metrics(), metric) : std::nullopt;
       if (!value) continue;
       FieldObservation o{.row = at.row, .output = output, .value = how->of(*value), .task = static_cast<int>(s) + 1};
-      if (const auto error = at.trial->metrics().find(metric)->second.std_error) {
-        const double deviation = how->deviation(*value, *error);
-        o.variance = deviation * deviation;
-      }
+      if (!state_error(o, *how, at.trial->metrics().find(metric)->second)) continue;
       out.push_back(o);
     }
   }
