@@ -7,17 +7,40 @@
 #include <mutex>
 #include <thread>
 
+#include "bench/earlier.h"
+#include "bench/portable_random.h"
+#include "optimizer/phases.h"
+
 namespace polythrottle::bench {
 namespace {
 
 constexpr std::size_t kTableCap = 25, kBoardCap = 40;
 constexpr std::uint64_t kEnsembleStride = 1000;
+/// Tells the noise of an earlier study from that of the searches compared.
+constexpr std::uint64_t kEarlierStream = 1;
 
 /// One problem under one limit, before anything was searched.
 struct Case {
   const SearchProblem* problem = nullptr;
   Goal goal;
 };
+
+Status check_suits(const Comparison& comparison, const Method& method, const SearchProblem& problem) {
+  if (method.earlier != Earlier::kNone && comparison.neighbour_of(problem) == nullptr) {
+    return fail(Errc::kInvalid, fmt::format("--methods {} needs two workloads of {}; here is one", method.name, problem.family));
+  }
+  if (method.phased && !check_phases(problem.space)) {
+    return fail(Errc::kInvalid, fmt::format("--methods {} needs a CPU clock with a choice; {} has none", method.name, problem.family));
+  }
+  return {};
+}
+
+Status check_methods(const Comparison& comparison) {
+  for (const Method& method : comparison.methods) {
+    for (const SearchProblem& problem : comparison.problems) TRY_STATUS(check_suits(comparison, method, problem));
+  }
+  return {};
+}
 
 Result<std::vector<Case>> cases_of(const Comparison& comparison) {
   std::vector<Case> cases;
@@ -45,15 +68,11 @@ class Searches {
 
   Result<Searched> run(std::size_t number) const {
     const Method& method = method_of(number);
-    const Case& searched_case = case_of(number);
-    const std::size_t cap = comparison_.cap_of(*searched_case.problem);
-    SearchPlan plan{*searched_case.problem, searched_case.goal, comparison_.noise.of(*searched_case.problem)};
+    const std::uint64_t seed = seed_of(number);
+    SearchPlan plan = plan_of(case_of(number), seed);
+    plan.optimizer_seed += kEnsembleStride * comparison_.ensembles[number / comparison_.seeds % comparison_.ensembles.size()];
     plan.options.explore = method.explore.value_or(comparison_.explore);
-    plan.noise_seed = number % comparison_.seeds + 1;
-    plan.optimizer_seed =
-        plan.noise_seed + kEnsembleStride * comparison_.ensembles[number / comparison_.seeds % comparison_.ensembles.size()];
-    plan.cap = cap;
-    plan.stop_early = comparison_.stop_early;
+    TRY(plan.options.earlier, earlier_for(method, case_of(number), seed));
     plan.options.min_gain = 0.0;
     TRY(const SearchRecord to_cap, record(plan, method));
     std::optional<SearchRecord> own;
@@ -61,13 +80,13 @@ class Searches {
       plan.options.min_gain = comparison_.min_gain;
       TRY(own, record(plan, method));
     }
-    return Searched{figures_of(to_cap, own, cap), largest_suggestion_milliseconds(to_cap)};
+    return Searched{figures_of(to_cap, own, plan.cap), largest_suggestion_milliseconds(to_cap)};
   }
 
   std::string name(std::size_t number) const {
     const Case& searched_case = case_of(number);
     return fmt::format("{} on {}, {}, --slo {}, seed {}", method_of(number).name, searched_case.problem->family,
-                       searched_case.problem->workload, searched_case.goal.slo, number % comparison_.seeds + 1);
+                       searched_case.problem->workload, searched_case.goal.slo, seed_of(number));
   }
 
  private:
@@ -75,6 +94,34 @@ class Searches {
     TRY(const auto optimizer, method.make(plan.cap));
     return run_search(plan, *optimizer);
   }
+
+  /// With the usual options.
+  SearchPlan plan_of(const Case& searched, std::uint64_t seed) const {
+    SearchPlan plan{*searched.problem, searched.goal, comparison_.noise.of(*searched.problem)};
+    plan.noise_seed = plan.optimizer_seed = seed;
+    plan.cap = comparison_.cap_of(*searched.problem);
+    plan.stop_early = comparison_.stop_early;
+    return plan;
+  }
+
+  /// What the method is given of another workload under the same limit, searched with the usual options and noise of its own.
+  Result<std::vector<EarlierStudy>> earlier_for(const Method& method, const Case& searched, std::uint64_t seed) const {
+    if (method.earlier == Earlier::kNone) return std::vector<EarlierStudy>{};
+    const SearchPlan plan = plan_of(neighbour_of(searched), mixed(seed, kEarlierStream));
+    if (method.earlier == Earlier::kMisleading) return std::vector{misleading_study(plan)};
+    TRY(const auto optimizer, method.make(plan.cap));
+    TRY(EarlierStudy study, finished_study(plan, *optimizer));
+    return std::vector{std::move(study)};
+  }
+
+  /// Of the workload that stands next to this one, the case with the same limit.
+  const Case& neighbour_of(const Case& searched) const {
+    const SearchProblem* problem = comparison_.neighbour_of(*searched.problem);
+    return *std::find_if(cases_.begin(), cases_.end(),
+                         [&](const Case& c) { return c.problem == problem && c.goal.slo == searched.goal.slo; });
+  }
+
+  std::uint64_t seed_of(std::size_t number) const { return number % comparison_.seeds + 1; }
   const Method& method_of(std::size_t number) const { return comparison_.methods[number / per_cell() % comparison_.methods.size()]; }
   const Case& case_of(std::size_t number) const { return cases_[number / per_cell() / comparison_.methods.size()]; }
 
@@ -159,9 +206,26 @@ std::size_t Comparison::cap_of(const SearchProblem& problem) const {
   return std::min(problem.space.size(), cap.value_or(problem.board.empty() ? kTableCap : kBoardCap));
 }
 
+const SearchProblem* Comparison::neighbour_of(const SearchProblem& problem) const {
+  const SearchProblem* first = nullptr;
+  bool passed = false;
+  for (const SearchProblem& other : problems) {
+    if (other.family != problem.family) continue;
+    if (&other == &problem) {
+      passed = true;
+    } else if (passed) {
+      return &other;
+    } else if (first == nullptr) {
+      first = &other;
+    }
+  }
+  return first;
+}
+
 std::size_t Comparison::searches() const { return problems.size() * slos.size() * methods.size() * ensembles.size() * seeds; }
 
 Result<std::vector<Cell>> compare(const Comparison& comparison, const std::function<void(std::size_t done)>& progress) {
+  TRY_STATUS(check_methods(comparison));
   TRY(const auto cases, cases_of(comparison));
   const Searches searches(comparison, cases);
   TRY(const auto searched, run_all(searches, comparison.threads, progress));

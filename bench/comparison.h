@@ -28,6 +28,8 @@ struct Comparison {
   unsigned threads = 1;
 
   std::size_t cap_of(const SearchProblem& problem) const;
+  /// The workload behind this one of `problems` in its family, the first behind the last; nullptr where it has the family to itself.
+  const SearchProblem* neighbour_of(const SearchProblem& problem) const;
   std::size_t searches() const;
 };
 
@@ -49,7 +51,8 @@ struct Block {
 
 /// Problem by problem, limit by limit, method by method. The result does not depend on the number of threads, but for the times.
 /// `progress` is called with searches done, from any thread, one call at a time.
-/// Errors: those of goal_of (before any search), and of the first search that failed, with its method and problem.
+/// Errors: before any search, those of goal_of, and kInvalid for a method that a problem does not suit; else those of the first search that
+/// failed, with its method and problem.
 Result<std::vector<Cell>> compare(const Comparison& comparison, const std::function<void(std::size_t done)>& progress);
 
 /// Means over the workloads of each family under each limit; behind them, where there are several limits, the family's mean over limits;

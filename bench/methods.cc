@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <set>
 #include <sstream>
 
 #include "bench/peer.h"
 #include "optimizer/eic.h"
+#include "optimizer/phases.h"
 
 namespace polythrottle::bench {
 namespace {
@@ -25,7 +28,31 @@ EicOptions plain_gp(int random_starts) {
 }
 
 Method gp_method(const std::string& name, int random_starts) {
-  return {name, [options = plain_gp(random_starts)](std::size_t) { return make_eic(options); }, {}, false, {}, {}};
+  return {.name = name, .make = [options = plain_gp(random_starts)](std::size_t) { return make_eic(options); }};
+}
+
+/// What may stand behind the slash of a steered driver's name.
+struct Variant {
+  std::string_view name;
+  void (*apply)(Method& method, const OptimizerDriver& driver);
+};
+constexpr std::array<Variant, 6> kVariants{{
+    {"safe", [](Method& method, const OptimizerDriver&) { method.explore = Explore::kSafe; }},
+    {"strict", [](Method& method, const OptimizerDriver&) { method.explore = Explore::kStrict; }},
+    {"bold", [](Method& method, const OptimizerDriver&) { method.explore = Explore::kBold; }},
+    {"warm", [](Method& method, const OptimizerDriver&) { method.earlier = Earlier::kFinished; }},
+    {"wrong", [](Method& method, const OptimizerDriver&) { method.earlier = Earlier::kMisleading; }},
+    {"phases",
+     [](Method& method, const OptimizerDriver& driver) {
+       method.make = [&driver](std::size_t) { return make_paper_phases(driver.make); };
+       method.phased = true;
+     }},
+}};
+
+/// nullptr: there is none of this name.
+const Variant* find_variant(std::string_view name) {
+  const auto* const found = std::find_if(kVariants.begin(), kVariants.end(), [&](const Variant& v) { return v.name == name; });
+  return found == kVariants.end() ? nullptr : found;
 }
 
 Result<Method> driver_method(const std::string& name) {
@@ -33,11 +60,12 @@ Result<Method> driver_method(const std::string& name) {
   const std::string driver_name = name.substr(0, slash);
   for (const OptimizerDriver* driver : optimizer_drivers()) {
     if (driver->name != driver_name) continue;
-    Method method{name, [driver](std::size_t) -> Result<std::unique_ptr<Optimizer>> { return driver->make(); }, {}, driver->steered, {},
-                  {}};
+    Method method{.name = name, .make = [driver](std::size_t) { return driver->make(); }, .steered = driver->steered};
     if (slash == std::string::npos) return method;
-    if (!driver->steered) return fail(Errc::kInvalid, fmt::format("--methods {}: '{}' does not know ways to explore", name, driver_name));
-    TRY(method.explore, parse_explore(name.substr(slash + 1)));
+    if (!driver->steered) return fail(Errc::kInvalid, fmt::format("--methods {}: '{}' has no variants", name, driver_name));
+    const Variant* variant = find_variant(std::string_view(name).substr(slash + 1));
+    if (variant == nullptr) break;
+    variant->apply(method, *driver);
     return method;
   }
   return fail(Errc::kInvalid, fmt::format("unknown method '{}'", name), "the methods are " + method_names());
@@ -63,7 +91,7 @@ std::string short_name(const std::string& command) {
 Result<Method> peer_method(const std::string& name, const std::string& command) {
   if (command.find_first_not_of(' ') == std::string::npos) return fail(Errc::kInvalid, "--methods cmd: lacks a command");
   const auto make = [command](std::size_t cap) { return make_peer(command, cap); };
-  Method method{name.empty() ? short_name(command) : name, make, {}, false, command, {}};
+  Method method{.name = name.empty() ? short_name(command) : name, .make = make, .command = command};
   TRY(method.about, about_peer(command));
   return method;
 }
@@ -119,9 +147,15 @@ std::string method_names() {
   std::string names;
   for (const OptimizerDriver* driver : optimizer_drivers()) {
     names += fmt::format("{}, ", driver->name);
-    if (driver->steered) names += fmt::format("{0}/safe, {0}/strict, {0}/bold, ", driver->name);
+    if (!driver->steered) continue;
+    for (const Variant& variant : kVariants) names += fmt::format("{}/{}, ", driver->name, variant.name);
   }
   return names + "gp, gp-max2, cmd:COMMAND";
+}
+
+std::string variants_help() {
+  return "warm: knows a finished study of the family's next workload; wrong: knows a few trials of a machine that does not exist; "
+         "phases: searches the CPU clock before the rest";
 }
 
 }  // namespace polythrottle::bench

@@ -206,7 +206,9 @@ void add_optimizers(CLI::App& app, int& exit_code) {
   command->add_option("--space", o->space, "Of the boards: paper-7.2, paper, full")->capture_default_str();
   command->add_option("--knob", o->knobs, "As for tune, on the boards")->allow_extra_args(false);
   command->add_option("--slo", o->slos, "1.2x of the reference, mean=20ms, rel, tight72, relaxed72")->capture_default_str();
-  command->add_option("--methods", o->methods, "Of " + method_names() + "; repeatable (default " + joined(usual_methods()) + ")")
+  command
+      ->add_option("--methods", o->methods,
+                   "Of " + method_names() + "; repeatable (default " + joined(usual_methods()) + "). " + variants_help())
       ->allow_extra_args(false);
   command->add_option("--seeds", o->seeds, "Searches of each kind")->capture_default_str();
   command->add_option("--ensembles", o->ensembles, "The methods' own seeds, times all of --seeds")->capture_default_str();

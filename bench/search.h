@@ -34,9 +34,13 @@ struct Step {
 };
 
 struct SearchRecord {
+  std::vector<Trial> history;
   std::vector<Step> steps;                 ///< one for each trial
   std::vector<double> suggestion_seconds;  ///< wall time of each request for advice
 };
+
+/// What tells the noise of one family, workload and limit from that of others (NoiseSeed.problem).
+std::uint64_t noise_stream(const SearchPlan& plan);
 
 /// Errors: those of the optimizer; kOutOfRange where it advises a setting outside the space.
 Result<SearchRecord> run_search(const SearchPlan& plan, Optimizer& optimizer);

@@ -26,6 +26,7 @@ struct Cli {
 /// Each adds its subcommand; the callback stores the exit code in `cli`. Both outlive the parse.
 void add_tune(CLI::App& app, Cli& cli);
 void add_show(CLI::App& app, Cli& cli);
+void add_explain(CLI::App& app, Cli& cli);
 void add_probe(CLI::App& app, Cli& cli);
 void add_restore(CLI::App& app, Cli& cli);
 

@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
       "'polythrottle COMMAND --help' tells more.");
   add_tune(app, cli);
   add_show(app, cli);
+  add_explain(app, cli);
   add_probe(app, cli);
   add_restore(app, cli);
   try {

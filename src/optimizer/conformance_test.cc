@@ -15,30 +15,44 @@ class OptimizerConformance : public ::testing::TestWithParam<const OptimizerDriv
  protected:
   static std::unique_ptr<Optimizer> fresh() { return GetParam()->make(); }
 
-  /// Runs until the stop: every candidate exactly once.
+  /// One that is steered is told to go on until all is measured, as the others do anyway.
+  static SyntheticSearch endless(Space space, SyntheticSearch::Machine answers = machine, std::vector<Constraint> constraints = {},
+                                 std::uint64_t seed = 0) {
+    SyntheticSearch search(std::move(space), std::move(answers), std::move(constraints), seed);
+    search.search.min_gain = 0.0;
+    return search;
+  }
+
+  /// Runs until the stop: every candidate is tried exactly once. Only one that is steered may look again, once, at what it has measured.
   static void expect_covers(SyntheticSearch search) {
     const auto optimizer = fresh();
-    const std::vector<Advice> advices = search.run(*optimizer, search.space().size() + 5);
-    ASSERT_EQ(advices.size(), search.space().size() + 1);
-    EXPECT_EQ(advices.back().kind, Advice::Kind::kStop);
+    const std::vector<Advice> advices = search.run(*optimizer, 2 * search.space().size() + 1);
+    ASSERT_EQ(advices.back().kind, Advice::Kind::kStop);
     EXPECT_EQ(advices.back().reason, "space exhausted");
     EXPECT_TRUE(advices.back().config.empty());
-    std::set<CandidateId> seen;
+    std::set<CandidateId> tried, verified;
     for (std::size_t i = 0; i + 1 < advices.size(); ++i) {
-      EXPECT_EQ(advices[i].kind, Advice::Kind::kTry);
       EXPECT_FALSE(advices[i].reason.empty());
       EXPECT_EQ(advices[i].reason.find('\n'), std::string::npos);
       const auto id = search.space().find(advices[i].config);
       ASSERT_TRUE(id) << advices[i].config.text();
-      EXPECT_TRUE(seen.insert(*id).second) << "repeated " << advices[i].config.text();
+      if (advices[i].kind == Advice::Kind::kVerify) {
+        EXPECT_TRUE(GetParam()->steered);
+        EXPECT_TRUE(tried.contains(*id)) << "not measured yet: " << advices[i].config.text();
+        EXPECT_TRUE(verified.insert(*id).second) << "verified twice: " << advices[i].config.text();
+      } else {
+        EXPECT_EQ(advices[i].kind, Advice::Kind::kTry);
+        EXPECT_TRUE(tried.insert(*id).second) << "repeated " << advices[i].config.text();
+      }
       if (advices[i].expected_gain) {
         EXPECT_TRUE(std::isfinite(*advices[i].expected_gain));
         EXPECT_GE(*advices[i].expected_gain, 0.0);
       }
     }
+    EXPECT_EQ(tried.size(), search.space().size());
   }
   static void expect_covers(SyntheticSearch::Machine answers) {
-    expect_covers(SyntheticSearch(clock_space(6, 4), std::move(answers), {mean_latency_at_most(0.025)}));
+    expect_covers(endless(clock_space(6, 4), std::move(answers), {mean_latency_at_most(0.025)}));
   }
 
   static std::vector<Config> configs(const std::vector<Advice>& advices) {
@@ -46,16 +60,21 @@ class OptimizerConformance : public ::testing::TestWithParam<const OptimizerDriv
     for (const Advice& advice : advices) result.push_back(advice.config);
     return result;
   }
+
+  static std::size_t tries(const std::vector<Advice>& advices) {
+    const auto is_try = [](const Advice& advice) { return advice.kind == Advice::Kind::kTry; };
+    return static_cast<std::size_t>(std::count_if(advices.begin(), advices.end(), is_try));
+  }
 };
 
 TEST_P(OptimizerConformance, CoversTheSpaceOnceThenStops) { expect_covers(machine); }
 
-TEST_P(OptimizerConformance, CoversTheSpaceWithoutConstraints) { expect_covers(SyntheticSearch(clock_space(6, 4))); }
+TEST_P(OptimizerConformance, CoversTheSpaceWithoutConstraints) { expect_covers(endless(clock_space(6, 4))); }
 
 TEST_P(OptimizerConformance, CoversTheSpaceWhenEverythingFails) {
   for (TrialState state : {TrialState::kFailed, TrialState::kRefused, TrialState::kAborted}) {
     expect_covers([state](const Config&) { return ended(state); });
-    expect_covers(SyntheticSearch(clock_space(4, 3), [state](const Config&) { return ended(state); }));
+    expect_covers(endless(clock_space(4, 3), [state](const Config&) { return ended(state); }));
   }
 }
 
@@ -100,7 +119,7 @@ TEST_P(OptimizerConformance, CoversARaggedList) {
     }
   }
   const std::vector<Parameter> knobs{clock_knob("floor", 4, Role::kClockFloor), clock_knob("gpu", 4)};
-  expect_covers(SyntheticSearch(Space::list(knobs, rows).value(), machine, {mean_latency_at_most(0.03)}));
+  expect_covers(endless(Space::list(knobs, rows).value(), machine, {mean_latency_at_most(0.03)}));
 }
 
 TEST_P(OptimizerConformance, CoversCategories) {
@@ -111,37 +130,37 @@ TEST_P(OptimizerConformance, CoversCategories) {
     for (auto& [name, estimate] : outcome.metrics) estimate.value *= factor;
     return outcome;
   };
-  expect_covers(SyntheticSearch(Space::product(knobs).value(), answers, {mean_latency_at_most(0.05)}));
+  expect_covers(endless(Space::product(knobs).value(), answers, {mean_latency_at_most(0.05)}));
 }
 
 TEST_P(OptimizerConformance, CoversTheSmallestSpaces) {
-  expect_covers(SyntheticSearch(clock_space(1, 1)));
-  expect_covers(SyntheticSearch(clock_space(2, 1), machine, {mean_latency_at_most(0.025)}));
-  expect_covers(SyntheticSearch(clock_space(9, 1), machine, {mean_latency_at_most(0.025)}));
+  expect_covers(endless(clock_space(1, 1)));
+  expect_covers(endless(clock_space(2, 1), machine, {mean_latency_at_most(0.025)}));
+  expect_covers(endless(clock_space(9, 1), machine, {mean_latency_at_most(0.025)}));
 }
 
 TEST_P(OptimizerConformance, MaximisesAndTakesLowerLimits) {
-  SyntheticSearch search(clock_space(6, 4),
-                         [](const Config& config) {
-                           Outcome outcome = machine(config);
-                           const double throughput = 1.0 / outcome.metrics.at(std::string(kLatencyMean)).value;
-                           outcome.metrics[std::string(kThroughput)] = {throughput, 0.01 * throughput, 100, {}};
-                           return outcome;
-                         },
-                         {{std::string(kThroughput), Bound::kAtLeast, 40.0}, {std::string(kEnergy), Bound::kAtMost, 0.45}});
+  SyntheticSearch search = endless(clock_space(6, 4),
+                                   [](const Config& config) {
+                                     Outcome outcome = machine(config);
+                                     const double throughput = 1.0 / outcome.metrics.at(std::string(kLatencyMean)).value;
+                                     outcome.metrics[std::string(kThroughput)] = {throughput, 0.01 * throughput, 100, {}};
+                                     return outcome;
+                                   },
+                                   {{std::string(kThroughput), Bound::kAtLeast, 40.0}, {std::string(kEnergy), Bound::kAtMost, 0.45}});
   search.objective = {std::string(kThroughput), Direction::kMaximize};
   expect_covers(search);
 }
 
 TEST_P(OptimizerConformance, SameSeedSameSequence) {
-  SyntheticSearch one(clock_space(), machine, {mean_latency_at_most(0.025)}, 7), two = one;
+  SyntheticSearch one = endless(clock_space(), machine, {mean_latency_at_most(0.025)}, 7), two = one;
   const auto optimizer = fresh(), other = fresh();
   EXPECT_EQ(configs(one.run(*optimizer, 14)), configs(two.run(*other, 14)));
 }
 
 TEST_P(OptimizerConformance, AnswersLikeAFreshObjectWhateverItWasAskedBefore) {
-  SyntheticSearch one(clock_space(8, 5), machine, {mean_latency_at_most(0.025)}, 1);
-  SyntheticSearch two(clock_space(5, 8), machine, {}, 2);
+  SyntheticSearch one = endless(clock_space(8, 5), machine, {mean_latency_at_most(0.025)}, 1);
+  SyntheticSearch two = endless(clock_space(5, 8), machine, {}, 2);
   const auto veteran = fresh();
   for (int i = 0; i < 9; ++i) {
     for (SyntheticSearch* search : {&one, &two}) {
@@ -150,13 +169,13 @@ TEST_P(OptimizerConformance, AnswersLikeAFreshObjectWhateverItWasAskedBefore) {
       EXPECT_EQ(advice.config, first_time.config);
       EXPECT_EQ(advice.reason, first_time.reason);
       EXPECT_EQ(advice.expected_gain, first_time.expected_gain);
-      search->add(advice.config);
+      search->add(advice.config, advice.kind);
     }
   }
 }
 
 TEST_P(OptimizerConformance, DoesNotDependOnTheOrderOfTheHistory) {
-  SyntheticSearch search(clock_space(), machine, {mean_latency_at_most(0.025)}, 3);
+  SyntheticSearch search = endless(clock_space(), machine, {mean_latency_at_most(0.025)}, 3);
   const auto optimizer = fresh();
   search.run(*optimizer, 10);
   search.add(search.history[4].asked, Advice::Kind::kVerify);
@@ -175,8 +194,8 @@ TEST_P(OptimizerConformance, DoesNotDependOnTheUnits) {
     return outcome;
   };
   for (std::uint64_t seed = 0; seed < 5; ++seed) {
-    SyntheticSearch seconds(clock_space(), machine, {mean_latency_at_most(0.025)}, seed);
-    SyntheticSearch milliseconds(clock_space(), scaled, {mean_latency_at_most(25.0)}, seed);
+    SyntheticSearch seconds = endless(clock_space(), machine, {mean_latency_at_most(0.025)}, seed);
+    SyntheticSearch milliseconds = endless(clock_space(), scaled, {mean_latency_at_most(25.0)}, seed);
     const auto optimizer = fresh();
     EXPECT_EQ(configs(seconds.run(*optimizer, 15)), configs(milliseconds.run(*optimizer, 15))) << "seed " << seed;
   }
@@ -185,7 +204,7 @@ TEST_P(OptimizerConformance, DoesNotDependOnTheUnits) {
 TEST_P(OptimizerConformance, AsksAgainForASettingThatWasLostOnceOrVoid) {
   for (std::size_t before : {std::size_t{0}, std::size_t{8}}) {
     for (TrialState state : {TrialState::kLost, TrialState::kVoid, TrialState::kRunning}) {
-      SyntheticSearch search(clock_space(), machine, {mean_latency_at_most(0.025)});
+      SyntheticSearch search = endless(clock_space(), machine, {mean_latency_at_most(0.025)});
       const auto optimizer = fresh();
       search.run(*optimizer, before);
       const Config asked = search.ask(*optimizer).config;
@@ -196,7 +215,7 @@ TEST_P(OptimizerConformance, AsksAgainForASettingThatWasLostOnceOrVoid) {
 }
 
 TEST_P(OptimizerConformance, GivesUpASettingThatWasLostTwice) {
-  SyntheticSearch search(clock_space(), machine, {mean_latency_at_most(0.025)});
+  SyntheticSearch search = endless(clock_space(), machine, {mean_latency_at_most(0.025)});
   const auto optimizer = fresh();
   const Config asked = search.ask(*optimizer).config;
   search.add(asked, Advice::Kind::kTry, ended(TrialState::kLost));
@@ -205,28 +224,31 @@ TEST_P(OptimizerConformance, GivesUpASettingThatWasLostTwice) {
 }
 
 TEST_P(OptimizerConformance, NeverProposesTheReferenceOnceItIsMeasured) {
-  SyntheticSearch search(clock_space(4, 3), machine, {mean_latency_at_most(0.025)});
+  SyntheticSearch search = endless(clock_space(4, 3), machine, {mean_latency_at_most(0.025)});
   const Config reference = search.problem().reference;
   search.add(reference, Advice::Kind::kReference);
   const auto optimizer = fresh();
   const std::vector<Advice> advices = search.run(*optimizer, 50);
-  EXPECT_EQ(advices.size(), search.space().size());  // one is known, and one answer is the stop
+  EXPECT_EQ(advices.back().kind, Advice::Kind::kStop);
+  EXPECT_EQ(tries(advices), search.space().size() - 1);
   for (const Advice& advice : advices) EXPECT_FALSE(advice.config == reference);
 }
 
 TEST_P(OptimizerConformance, TakesASettingFoundOutsideTheSpaceCalmly) {
-  SyntheticSearch search(clock_space(4, 3), machine, {mean_latency_at_most(0.025)});
+  SyntheticSearch search = endless(clock_space(4, 3), machine, {mean_latency_at_most(0.025)});
   search.add({{"gpu", 0.777}, {"mem", 1.0}}, Advice::Kind::kFound);
   expect_covers(search);
 }
 
 TEST_P(OptimizerConformance, CountsASettingThatBecameAnotherAsBoth) {
-  SyntheticSearch search(clock_space(4, 1));
+  SyntheticSearch search = endless(clock_space(4, 1));
   Outcome rounded = machine({{"gpu", 0.75}, {"mem", 1.0}});
   rounded.got = {{"gpu", 0.75}};  // what the machine reports need not name every knob
   search.add({{"gpu", 0.5}, {"mem", 1.0}}, Advice::Kind::kTry, rounded);
   const auto optimizer = fresh();
-  EXPECT_EQ(search.run(*optimizer, 10).size(), 3U);  // two settings and the stop
+  const std::vector<Advice> advices = search.run(*optimizer, 10);
+  EXPECT_EQ(advices.back().kind, Advice::Kind::kStop);
+  EXPECT_EQ(tries(advices), 2U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Drivers, OptimizerConformance, ::testing::ValuesIn(optimizer_drivers().begin(), optimizer_drivers().end()),

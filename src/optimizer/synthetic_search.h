@@ -50,13 +50,19 @@ class SyntheticSearch {
   using Machine = std::function<Outcome(const Config&)>;
 
   explicit SyntheticSearch(Space space, Machine answers = machine, std::vector<Constraint> constraints = {}, std::uint64_t seed = 0)
-      : space_(std::move(space)), machine_(std::move(answers)), constraints_(std::move(constraints)), seed_(seed) {}
+      : reference(space.config(static_cast<CandidateId>(space.size() - 1))),
+        space_(std::move(space)),
+        machine_(std::move(answers)),
+        constraints_(std::move(constraints)),
+        seed_(seed) {}
 
   Objective objective;
+  Config reference;  ///< at first the last candidate
+  SearchOptions search;
   std::vector<Trial> history;
 
   const Space& space() const { return space_; }
-  Problem problem() const { return {space_, objective, constraints_, space_.config(static_cast<CandidateId>(space_.size() - 1)), seed_}; }
+  Problem problem() const { return {space_, objective, constraints_, reference, seed_, search}; }
   Advice ask(Optimizer& optimizer) const { return optimizer.ask(problem(), history).value(); }
 
   /// Appends a trial with the machine's answer, or with the outcome given.
@@ -77,7 +83,7 @@ class SyntheticSearch {
     while (advices.size() < trials) {
       advices.push_back(ask(optimizer));
       if (advices.back().kind == Advice::Kind::kStop) break;
-      add(advices.back().config);
+      add(advices.back().config, advices.back().kind);
     }
     return advices;
   }

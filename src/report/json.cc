@@ -1,4 +1,4 @@
-#include "trial/json.h"
+#include "report/json.h"
 
 #include <nlohmann/json.hpp>
 
@@ -43,7 +43,7 @@ Json fact_text(const Summary& s, const char* key) {
 
 }  // namespace
 
-std::string render_json(const Summary& s) {
+Json summary_json(const Summary& s) {
   Json out{{"schema", 1},
            {"program", fact_text(s, fact::kProgram)},
            {"device", fact_text(s, fact::kDevice)},
@@ -98,7 +98,11 @@ std::string render_json(const Summary& s) {
   out["seed"] = fact_json(s, fact::kSeed);
   out["machine"] = fact_json(s, fact::kMachine);
   out["notes"] = fact_json(s, fact::kNotes);
-  return out.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+  return out;
 }
+
+std::string dumped(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n'; }
+
+std::string render_json(const Summary& s) { return dumped(summary_json(s)); }
 
 }  // namespace polythrottle
