@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "optimizer/doubt.h"
 #include "optimizer/refusal.h"
@@ -65,15 +66,19 @@ class Making {
 
   Status fit_pair(std::vector<Visit>& visits) {
     pair_ = joint_metrics(problem_, taught_);
-    std::vector<FieldObservation> observations;
+    std::vector<FieldObservation> observations, earlier;
     for (int output = 0; output < 2; ++output) {
       const auto& metric = member(output);
       if (!metric) continue;
       for (auto& o : observations_of(*metric, output, problem_, taught_)) observations.push_back(o);
-      for (auto& o : prior_.earlier_observations(metric->name, output)) observations.push_back(o);
+      for (auto& o : prior_.earlier_observations(metric->name, output)) earlier.push_back(o);
+    }
+    const std::vector<const FieldPrior*> priors{&prior_.of(std::string(kLatencyMean)), &prior_.of(std::string(kEnergy))};
+    TRY(believed_studies_, studies_that_help(priors, prior_.knobs(), observations, earlier));
+    for (const auto& o : earlier) {
+      if (believed_studies_.contains(o.task)) observations.push_back(o);
     }
     std::vector<Index> doubted;
-    const std::vector<const FieldPrior*> priors{&prior_.of(std::string(kLatencyMean)), &prior_.of(std::string(kEnergy))};
     TRY(Field field, fit_with_doubt(priors, prior_.knobs(), std::move(observations), visits, doubted));
     for (Visit& visit : visits) visit.doubted = std::find(doubted.begin(), doubted.end(), static_cast<Index>(visit.id)) != doubted.end();
     pair_field_ = std::make_shared<const Field>(std::move(field));
@@ -93,7 +98,9 @@ class Making {
     if (!how) return std::nullopt;
     auto observations = observations_of({metric, *how}, 0, problem_, taught_);
     if (how->logarithm) {
-      for (auto& o : prior_.earlier_observations(metric, 0)) observations.push_back(o);
+      for (auto& o : prior_.earlier_observations(metric, 0)) {
+        if (believed_studies_.contains(o.task)) observations.push_back(o);
+      }
     }
     TRY(Field field, Field::fit({&prior_.of(how->logarithm ? metric : std::string())}, prior_.knobs(), std::move(observations)));
     const auto shared = std::make_shared<const Field>(std::move(field));
@@ -140,6 +147,7 @@ class Making {
   std::vector<Trial> taught_;
   Index rows_;
   Pair pair_;
+  std::set<int> believed_studies_;  // tasks
   std::shared_ptr<const Field> pair_field_;
   std::vector<Posterior> pair_posteriors_;
 };

@@ -13,6 +13,10 @@ constexpr double kSurprise = 3.3;
 /// It is not believed, before it is seen again, where the data are this much likelier without it (ln): outliers are about one in 20.
 constexpr double kOutlierOdds = 3.0;
 constexpr int kDoubts = 2;
+/// An earlier study may make this one's numbers so much less likely (ln) and is still kept.
+constexpr double kBenefitOfDoubt = 1.0;
+/// Chi-square for each number beyond which a study is of no machine the prior knows.
+constexpr double kImplausible = 8.0;
 /// Fewer numbers cannot tell an outlier from a prior that is wrong.
 constexpr std::size_t kLeastToDoubt = 6;
 
@@ -39,6 +43,18 @@ std::vector<FieldObservation> with_suspect(std::vector<FieldObservation> observa
   return observations;
 }
 
+/// Do these numbers contradict every simulated machine? Their chi-square under the prior before any scale was fitted; half of a sound
+/// study's are below 1 for each number, and a machine with everything upside down has tens.
+bool defies_physics(const std::vector<const FieldPrior*>& priors, const RelativeKnobs& knobs,
+                    const std::vector<FieldObservation>& observations) {
+  const FieldScales scales;
+  const double likely = Field::log_likelihood(priors, knobs, observations, scales.median);
+  std::vector<FieldObservation> average = observations;
+  for (auto& o : average) o.value = static_cast<double>(priors[static_cast<std::size_t>(o.output)]->mean(o.row));
+  const double most = Field::log_likelihood(priors, knobs, average, scales.median);
+  return 2.0 * (most - likely) > kImplausible * static_cast<double>(observations.size());
+}
+
 }  // namespace
 
 Result<Field> fit_with_doubt(const std::vector<const FieldPrior*>& priors, const RelativeKnobs& knobs,
@@ -56,6 +72,33 @@ Result<Field> fit_with_doubt(const std::vector<const FieldPrior*>& priors, const
     field = std::move(doubting);
   }
   return field;
+}
+
+Result<std::set<int>> studies_that_help(const std::vector<const FieldPrior*>& priors, const RelativeKnobs& knobs,
+                                        const std::vector<FieldObservation>& observations, const std::vector<FieldObservation>& earlier) {
+  std::set<int> studies, kept;
+  for (const auto& o : earlier) studies.insert(o.task);
+  if (studies.empty()) return kept;
+  std::vector<FieldObservation> before;
+  TRY(const Field alone, Field::fit(priors, knobs, observations));
+  double best = Field::log_likelihood(priors, knobs, observations, alone.scales());
+  for (const int study : studies) {
+    std::vector<FieldObservation> own, more = before;
+    for (const auto& o : earlier) {
+      if (o.task == study) own.push_back(o), more.push_back(o);
+    }
+    if (defies_physics(priors, knobs, own)) continue;
+    std::vector<FieldObservation> all = more;
+    all.insert(all.end(), observations.begin(), observations.end());
+    TRY(const Field field, Field::fit(priors, knobs, all));
+    // What this study's numbers are worth once those of the others are known.
+    const double likelihood =
+        Field::log_likelihood(priors, knobs, all, field.scales()) - Field::log_likelihood(priors, knobs, more, field.scales());
+    if (likelihood < best - kBenefitOfDoubt) continue;
+    best = std::max(best, likelihood), before = std::move(more);
+    kept.insert(study);
+  }
+  return kept;
 }
 
 }  // namespace polythrottle

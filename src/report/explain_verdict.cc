@@ -84,8 +84,7 @@ std::string details(const Explanation& e, const KnobExplanation& knob, const Nei
 }
 
 std::string unknown_verdict(const Explanation& e, const KnobExplanation& knob, const Neighbour& n) {
-  return fmt::format("not decided: {}, and meets the limits with P {}", detail(e, knob, n),
-                     probability_text(n.compared->chance.met));
+  return fmt::format("not decided: {}, and meets the limits with P {}", detail(e, knob, n), probability_text(n.compared->chance.met));
 }
 
 std::string flat_verdict(const Explanation& e, const KnobExplanation& knob, const Neighbour& n) {

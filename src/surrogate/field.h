@@ -64,6 +64,7 @@ class Field {
   /// ln p(observations | scales) + ln p(scales) at the scales found.
   double log_posterior() const { return log_posterior_; }
   double scale(FieldScales::Index which) const { return scales_[which]; }
+  const std::array<double, FieldScales::kCount>& scales() const { return scales_; }
   const std::vector<FieldObservation>& observations() const { return observations_; }
 
   using ScaleValues = std::array<double, FieldScales::kCount>;
