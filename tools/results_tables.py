@@ -16,12 +16,22 @@ TRIAL_GOALS = [
     ("TX2, `--space paper`, 1.2x", "sim:jetson-tx2 paper", "1.2x", 8, None),
     ("TX2, `--space paper`, relaxed", "sim:jetson-tx2 paper", "relaxed72", 10, None),
     ("recorded tables, mean of families", None, None, 4.5, 8),
-    ("one knob (rtx3090_powercap)", "rtx3090_powercap.csv", None, 5, None),
+    ("one knob (power cap)", "rtx3090_powercap.csv", None, 5, None),
 ]
 
 
 def means(paths):
-    return [row for path in paths for row in json.load(open(path))["means"]]
+    """All rows, each with its number of seeds, and without means over a single family or SLO."""
+    rows = []
+    for path in paths:
+        with open(path) as file:
+            content = json.load(file)
+        several_families = len({r["family"] for r in content["means"] if r["family"]}) > 1
+        several_slos = len({r["slo"] for r in content["means"] if r["slo"]}) > 1
+        for row in content["means"]:
+            if (row["family"] or several_families) and (row["slo"] or several_slos):
+                rows.append(row | {"seeds": content["run"]["seeds"]})
+    return rows
 
 
 def cell(part, digits=1):
@@ -53,19 +63,23 @@ def line(row):
 
 def tables(paths):
     rows = means(paths)
-    groups = list(dict.fromkeys((row["family"], row["slo"]) for row in rows))
-    for family, slo in groups:
-        print(f"**{family or 'Mean of the families'}, {'SLO ' + slo if slo else 'mean over the SLOs'}**\n")
+    groups = list(dict.fromkeys((row["family"], row["slo"], row["seeds"]) for row in rows))
+    for family, slo, seeds in groups:
+        print(f"**{family or 'Mean of the families'}, {'SLO ' + slo if slo else 'mean over the SLOs'}, {seeds} seeds**\n")
         print("| method | trials to 5 % | p90 | never | to 1 % | over the SLO before | before the stop | any > 1.5x | "
               "regret after 5 / 10 / 25 | own stop: trials (measured) | missed | regret | ms |\n|" + "---|" * 13)
         for row in rows:
-            if (row["family"], row["slo"]) == (family, slo):
+            if (row["family"], row["slo"], row["seeds"]) == (family, slo, seeds):
                 print(line(row))
         print()
 
 
 def goals(paths):
-    rows = {(r["family"], r["slo"], r["method"]): r for r in means(paths)}
+    rows = {}
+    for r in means(paths):
+        known = rows.setdefault((r["family"], r["slo"], r["method"]), r)
+        if r["seeds"] > known["seeds"]:
+            rows[(r["family"], r["slo"], r["method"])] = r
     print("| goal | wanted: mean (p90) | polythrottle | eic | gp | |\n|---|---|---|---|---|---|")
     for name, family, slo, mean, p90 in TRIAL_GOALS:
         found = {m: rows.get((family, slo, m)) for m in ("polythrottle", "eic", "gp")}
@@ -78,6 +92,28 @@ def goals(paths):
         verdict = "met" if met else f"missed by {max(value['mean'] - mean, 0):.1f} ({max(value['p90'] - (p90 or value['p90']), 0):.0f})"
         text = {m: f"{cell(r['trials_to_5_percent'], 2)} ({r['trials_to_5_percent']['p90']:.0f})" if r else "-" for m, r in found.items()}
         print(f"| {name} | {mean} ({p90 or '-'}) | {text['polythrottle']} | {text['eic']} | {text['gp']} | {verdict} |")
+    print()
+    search_goals(rows)
+
+
+def search_goals(rows):
+    """What else was wanted of every search: (name, limit, what to read)."""
+    boards = [rows.get((family, slo, "polythrottle")) for _, family, slo, _, _ in TRIAL_GOALS[:4]]
+    groups = {"boards, `--space paper-7.2`": [r for r in boards if r], "recorded tables": [r for r in [rows.get((None, None, "polythrottle"))] if r]}
+    wanted = [
+        ("trials over the SLO before the own stop", {"boards, `--space paper-7.2`": 0.3, "recorded tables": 0.7}, lambda r: r["violations_to_stop"]["mean"]),
+        ("searches with a trial above 1.5 x SLO, %", 5, lambda r: 100 * r["share_with_trial_above_1.5_slo"]["mean"]),
+        ("trials until the own stop", 8, lambda r: r["own_stop"]["trials_explored"]["mean"]),
+        ("not within 5 % then, %", 10, lambda r: 100 * r["own_stop"]["missed_share"]["mean"]),
+        ("regret then, %", 2, lambda r: 100 * r["own_stop"]["regret"]["mean"]),
+    ]
+    print("| goal of `polythrottle` | where | wanted: at most | measured | |\n|---|---|---|---|---|")
+    for name, limit, read in wanted:
+        for group, members in groups.items():
+            if members:
+                most = limit[group] if isinstance(limit, dict) else limit
+                value = sum(read(r) for r in members) / len(members)
+                print(f"| {name} | {group} | {most} | {value:.2f} | {'met' if round(value, 2) <= most else f'missed by {value - most:.2f}'} |")
     print()
 
 
