@@ -22,6 +22,13 @@ compare() {
 if [[ -d $tables ]]; then
   compare tables --table $tables/rtx5090_gpu_mem.csv --table $tables/zeus_batch_power.csv --table $tables/rtx3090_powercap.csv \
     --slo 1.2x,1.5x,rel --seeds "$half" --methods polythrottle,polythrottle/bold,eic,gp,gp-max2,random
+  if /usr/bin/python3 -c 'import optuna, sklearn' 2>/dev/null; then
+    compare peers --table $tables/rtx5090_gpu_mem.csv --table $tables/zeus_batch_power.csv --table $tables/rtx3090_powercap.csv --slo 1.2x,rel \
+      --seeds 3 --methods polythrottle,eic,gp --methods 'cmd:/usr/bin/python3 tools/peers/optuna_tpe.py' \
+      --methods 'cmd:/usr/bin/python3 tools/peers/sklearn_gp.py'
+  else
+    echo "python3-optuna or python3-sklearn is not installed: peers are left out" >&2
+  fi
 else
   echo "no recorded tables at hand ($tables): that section is left out" >&2
 fi
@@ -95,7 +102,8 @@ chosen by looking at these tables and boards with 10 seeds, so they are no clean
 
 `polythrottle/warm` knows a finished study of another workload of the family; `polythrottle/wrong` one of a machine that cannot be (everything
 faster at lower clocks). `polythrottle/phases` searches as the paper does, the CPU clock first; it is compared on the full space of one network,
-60,060 settings, with two seeds only: an indication.
+60,060 settings, with two seeds only: an indication. `optuna_tpe` (Optuna's multivariate TPE with constraints) and `sklearn_gp` (scikit-learn's Gaussian
+process, log targets, log constrained expected improvement) are other people's programs, joined by [pipe](peer-protocol.md), with three seeds.
 
 ![trials to 5 %](results-trials.svg)
 
