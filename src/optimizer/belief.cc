@@ -62,6 +62,7 @@ class Making {
     MetricBelief belief;
     std::shared_ptr<const Field> field;
     int output = 0;
+    bool flipped = false;  // the field has it with the other sign
   };
 
   Status fit_pair(std::vector<Visit>& visits) {
@@ -92,19 +93,22 @@ class Making {
   Result<std::optional<Known>> known(const std::string& metric, bool negated, std::optional<double> limit) {
     for (int output = 0; output < 2; ++output) {
       if (!member(output) || member(output)->name != metric || limit.value_or(1.0) <= 0.0) continue;
-      return oriented({{member(output)->how, pair_posteriors_[static_cast<std::size_t>(output)]}, pair_field_, output}, negated);
+      return oriented({{member(output)->how, pair_posteriors_[static_cast<std::size_t>(output)]}, pair_field_, output, negated}, negated);
     }
-    const auto how = modelled(metric, limit, taught_, problem_.reference);
+    auto how = modelled(metric, limit, taught_, problem_.reference);
     if (!how) return std::nullopt;
+    how->negated = negated;  // before the trials are read, so that an outlier is one on the bad side
     auto observations = observations_of({metric, *how}, 0, problem_, taught_);
     if (how->logarithm) {
       for (auto& o : prior_.earlier_observations(metric, 0)) {
+        if (negated) o.value = -o.value;
         if (believed_studies_.contains(o.task)) observations.push_back(o);
       }
     }
-    TRY(Field field, Field::fit({&prior_.of(how->logarithm ? metric : std::string())}, prior_.knobs(), std::move(observations)));
+    const FieldPrior& prior = prior_.of(how->logarithm ? metric : std::string(), negated);
+    TRY(Field field, Field::fit({&prior}, prior_.knobs(), std::move(observations)));
     const auto shared = std::make_shared<const Field>(std::move(field));
-    return oriented({{*how, shared->predict(rows_).front()}, shared, 0}, negated);
+    return Known{{*how, shared->predict(rows_).front()}, shared, 0, false};
   }
 
   static std::optional<Known> oriented(Known known, bool negated) {
@@ -117,11 +121,11 @@ class Making {
     const bool maximize = problem_.objective.direction == Direction::kMaximize;
     TRY(auto objective, known(problem_.objective.metric, maximize, {}));
     if (!objective) {  // nothing to gain anywhere, as far as anybody knows
-      objective = Known{{Modelled{.negated = maximize}, pair_posteriors_[1]}, pair_field_, 1};
+      objective = Known{{Modelled{.negated = maximize}, pair_posteriors_[1]}, pair_field_, 1, maximize};
       objective->belief.posterior.mean.setZero();
     }
     out.objective = std::move(objective->belief);
-    out.objective_field = objective->field, out.objective_output = objective->output;
+    out.objective_field = objective->field, out.objective_output = objective->output, out.objective_flipped = objective->flipped;
     return {};
   }
 
@@ -171,7 +175,7 @@ Belief::Joint Belief::joint_objective(std::span<const CandidateId> ids) const {
   const std::vector<Index> rows(ids.begin(), ids.end());
   const Field::Joint all = objective_field->joint(rows);
   const auto m = static_cast<Index>(ids.size()), first = objective_output * m;
-  const double sign = objective.how.negated ? -1.0 : 1.0;
+  const double sign = objective_flipped ? -1.0 : 1.0;
   return {sign * all.mean.segment(first, m), all.covariance.block(first, first, m, m)};
 }
 

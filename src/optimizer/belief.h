@@ -40,6 +40,7 @@ struct Belief {
 
   std::shared_ptr<const Field> objective_field;  ///< behind `objective`
   int objective_output = 0;                      ///< of that field
+  bool objective_flipped = false;                ///< the field has it with the other sign
 };
 
 class SpacePrior;

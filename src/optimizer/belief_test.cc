@@ -136,6 +136,18 @@ TEST(Belief, MoreIsBetterWhereItIsMaximised) {
   EXPECT_NEAR(belief.objective.how.back(belief.objective.posterior.mean(id_of(search, at(0.5, 0.5)))), 1.0 / 0.038, 1.0);
 }
 
+TEST(Belief, LimitsHaveTheirSlackOnTheSideOfTheUser) {
+  for (const auto& [bound, side] : {std::pair(Bound::kAtMost, 1.0), std::pair(Bound::kAtLeast, -1.0)}) {
+    SyntheticSearch search = study({{std::string(kThroughput), bound, 50.0}});
+    for (const auto& [gpu, over] : {std::pair(1.0, -0.2), std::pair(0.75, 0.007), std::pair(0.5, 0.013)}) {
+      search.add(at(gpu, 1), kTry, with_metric(kThroughput, {50.0 * std::exp(side * over), 1e-6, 100, {}}));
+    }
+    const Belief belief = belief_of(search);
+    EXPECT_GT(belief.probability(id_of(search, at(0.75, 1))), 0.5);
+    EXPECT_LT(belief.probability(id_of(search, at(0.5, 1))), 0.5);
+  }
+}
+
 TEST(Belief, DoesNotDependOnTheOrderOfTheHistory) {
   SyntheticSearch search = measured_study({mean_latency_at_most(kLimit), {std::string(kEnergy), Bound::kAtMost, 0.4}});
   search.add(at(0.5, 0.75), Advice::Kind::kVerify);

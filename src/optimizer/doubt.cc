@@ -75,8 +75,16 @@ Result<Field> fit_with_doubt(const std::vector<const FieldPrior*>& priors, const
 }
 
 Result<std::set<int>> studies_that_help(const std::vector<const FieldPrior*>& priors, const RelativeKnobs& knobs,
-                                        const std::vector<FieldObservation>& observations, const std::vector<FieldObservation>& earlier) {
+                                        const std::vector<FieldObservation>& all_observations,
+                                        const std::vector<FieldObservation>& earlier) {
   std::set<int> studies, kept;
+  // A bound is no reading: what stopped trials say is left out of this comparison, with the guess that goes with each.
+  std::set<std::pair<Index, int>> stopped;
+  for (const auto& o : all_observations) {
+    if (o.censored) stopped.emplace(o.row, o.output);
+  }
+  std::vector<FieldObservation> observations = all_observations;
+  std::erase_if(observations, [&](const auto& o) { return stopped.contains({o.row, o.output}); });
   for (const auto& o : earlier) studies.insert(o.task);
   if (studies.empty()) return kept;
   std::vector<FieldObservation> before;

@@ -31,17 +31,19 @@ double median(std::vector<double> values) {
 }
 
 /// Where a setting was looked at more than once and one look is far above the lowest: that look is not believed.
-void disbelieve_disagreeing(std::vector<FieldObservation>& observations) {
-  std::map<std::pair<Index, int>, double> lowest;
+void disbelieve_disagreeing(std::vector<FieldObservation>& observations, double agreement) {
+  std::map<Index, FieldObservation> lowest;
   for (const auto& o : observations) {
-    if (o.task != 0 || o.censored) continue;
-    const auto [it, fresh] = lowest.emplace(std::pair(o.row, o.output), o.value);
-    if (!fresh) it->second = std::min(it->second, o.value);
+    if (o.censored) continue;
+    const auto [it, fresh] = lowest.emplace(o.row, o);
+    if (!fresh && o.value < it->second.value) it->second = o;
   }
   for (auto& o : observations) {
-    if (o.task != 0 || o.censored) continue;
-    const double tolerance = o.output == 0 ? kLatencyAgreement : kEnergyAgreement;
-    if (o.value > lowest.at({o.row, o.output}) + tolerance) o.variance = kDisbelief * o.variance.value_or(tolerance * tolerance / 9.0);
+    if (o.censored) continue;
+    // Looks that state large errors may differ by them.
+    const FieldObservation& low = lowest.at(o.row);
+    const double tolerance = std::max(agreement, 3.0 * std::sqrt(o.variance.value_or(0.0) + low.variance.value_or(0.0)));
+    if (o.value > low.value + tolerance) o.variance = kDisbelief * o.variance.value_or(agreement * agreement / 9.0);
   }
 }
 
@@ -136,7 +138,7 @@ std::vector<FieldObservation> observations_of(const ModelledMetric& metric, int 
       out.push_back(o);
     }
   }
-  disbelieve_disagreeing(out);
+  disbelieve_disagreeing(out, is_latency(metric.name) ? kLatencyAgreement : kEnergyAgreement);
   return out;
 }
 
@@ -193,10 +195,10 @@ std::vector<Visit> visits_of(const Problem& problem, std::span<const Trial> taug
     if (trial.state == TrialState::kCompleted) {
       ++visit.looks;
       visit.complete = visit.complete || value_of(trial.metrics(), problem.objective.metric).has_value();
-      for (const auto& c : problem.constraints) {
-        const Verdict verdict = judge(c, trial.metrics());
-        visit.decided = visit.decided && verdict != Verdict::kMissing && verdict != Verdict::kUndecided;
-      }
+      visit.decided = visit.decided || std::all_of(problem.constraints.begin(), problem.constraints.end(), [&](const Constraint& c) {
+                        const Verdict verdict = judge(c, trial.metrics());
+                        return verdict != Verdict::kMissing && verdict != Verdict::kUndecided;
+                      });
       const auto objective = trial.metrics().find(problem.objective.metric);
       visit.has_error = visit.has_error || (objective != trial.metrics().end() && objective->second.std_error.value_or(0.0) > 0.0);
     } else if (trial.state != TrialState::kAborted ||

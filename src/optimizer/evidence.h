@@ -28,7 +28,7 @@ struct Visit {
   CandidateId id = 0;
   bool complete = false;   ///< the objective is known
   bool broken = false;     ///< refused, failed, or stopped early for no limit's sake
-  bool decided = true;     ///< every limit's metric is there, with as large a sample as its percentile needs
+  bool decided = false;    ///< in one of its looks every limit's metric is there, with as large a sample as its percentile needs
   bool doubted = false;    ///< measured once, and so far above what all else says that it should be measured again
   std::size_t looks = 0;   ///< completed trials
   std::size_t trials = 0;  ///< those, and trials that were stopped early, refused or failed

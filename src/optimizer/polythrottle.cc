@@ -208,6 +208,7 @@ class PolyThrottle final : public Optimizer {
     std::vector<const Visit*> rivals;
     for (const Visit& v : belief.visits) {
       if (!v.complete || v.broken || !v.decided) continue;
+      if (problem.search.explore == Explore::kStrict && belief.probability(v.id) < kSafe) continue;
       const double behind = relative(belief, std::max(belief.objective.posterior.mean(v.id) - best, 0.0));
       if (v.id == *belief.incumbent || (behind <= kRivalMargin && belief.probability(v.id) > kRivalProbability)) rivals.push_back(&v);
     }

@@ -85,6 +85,18 @@ World random_world(std::uint64_t seed) {
   return world;
 }
 
+/// What somebody measured on a board with other knobs, some of them of the same names and roles.
+EarlierStudy random_study(std::uint64_t seed) {
+  const World world = random_world(seed);
+  RandomMachine machine(world.space, seed, world.machine);
+  SyntheticSearch old(world.space, std::ref(machine));
+  old.add(world.reference, Advice::Kind::kReference);
+  for (const CandidateId id : seeded_permutation(world.space.size(), seed)) {
+    if (old.history.size() < 8) old.add(world.space.config(id));
+  }
+  return {"study " + std::to_string(seed), world.space.parameters(), world.reference, old.history};
+}
+
 bool refused(const World& world, const Config& config) {
   const Parameter& first = world.space.parameters().front();
   return world.refuses && !(config == world.reference) && config.get(first.name) == first.levels.front();
@@ -117,7 +129,8 @@ class PolyThrottleProperties : public ::testing::TestWithParam<std::uint64_t> {}
 TEST_P(PolyThrottleProperties, HoldInEveryWorld) {
   for (std::uint64_t seed = GetParam() * kPerShard; seed < (GetParam() + 1) * kPerShard; ++seed) {
     SCOPED_TRACE("world " + std::to_string(seed));
-    const World world = random_world(seed);
+    World world = random_world(seed);
+    for (std::uint64_t other = 0; other < seed % 3; ++other) world.search.earlier.push_back(random_study(1'000'000 + 2 * seed + other));
     RandomMachine machine(world.space, seed, world.machine);
     const auto answers = [&](const Config& config) { return outcome_of(world, machine, config); };
     const Problem problem{world.space, world.objective, world.constraints, world.reference, seed, world.search};

@@ -1,6 +1,7 @@
 #include "optimizer/space_prior.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <string_view>
 
@@ -41,14 +42,21 @@ SpacePrior::SpacePrior(const Problem& problem) : earlier_(problem.search.earlier
 std::uint64_t SpacePrior::fingerprint(const Problem& problem) {
   std::uint64_t hash = mixed(problem.seed + 1, problem.space.size());
   for (const auto& p : problem.space.parameters()) {
-    hash = mixed(mixed(hash, p.name), static_cast<std::uint64_t>(p.role));
+    hash = mixed(mixed(mixed(hash, p.name), p.unit), static_cast<std::uint64_t>(p.role));
     for (const auto& level : p.levels) hash = mixed(hash, to_text(level));
   }
   for (CandidateId id = 0; id < problem.space.size(); ++id) {
     for (const std::uint16_t level : problem.space.levels(id)) hash = hash * 0x100000001b3ULL ^ level;
   }
   hash = mixed(hash, problem.reference.text());
-  for (const auto& earlier : problem.search.earlier) hash = mixed(mixed(hash, earlier.name), earlier.history.size());
+  for (const auto& earlier : problem.search.earlier) {
+    hash = mixed(mixed(mixed(hash, earlier.name), earlier.reference.text()), earlier.history.size());
+    for (const auto& p : earlier.parameters) hash = mixed(mixed(hash, p.name), static_cast<std::uint64_t>(p.role));
+    for (const auto& trial : earlier.history) {
+      hash = mixed(mixed(hash, trial.asked.text()), static_cast<std::uint64_t>(trial.state));
+      for (const auto& [name, estimate] : trial.metrics()) hash = mixed(mixed(hash, name), std::bit_cast<std::uint64_t>(estimate.value));
+    }
+  }
   return hash;
 }
 
@@ -82,7 +90,11 @@ std::vector<FieldObservation> SpacePrior::earlier_observations(const std::string
   return out;
 }
 
-const FieldPrior& SpacePrior::of(const std::string& metric) {
+const FieldPrior& SpacePrior::of(const std::string& metric, bool negated) {
+  if (negated) {
+    const FieldPrior& plain = of(metric);
+    return derived_.try_emplace("-" + metric, FieldPrior{-plain.mean, -plain.basis}).first->second;
+  }
   if (is_latency(metric)) return physics_.latency;
   if (is_energy(metric)) return physics_.energy;
   const bool known = metric == kPower || metric == kThroughput;

@@ -24,7 +24,8 @@ class SpacePrior {
   const RelativeKnobs& knobs() const { return knobs_; }
   /// Of the logarithm of a metric relative to the reference. Power and throughput follow from latency and energy; of others the simulations
   /// say nothing, and straight lines in the knobs remain.
-  const FieldPrior& of(const std::string& metric);
+  /// `negated`: of its negative. References stay valid while this object lives.
+  const FieldPrior& of(const std::string& metric, bool negated = false);
   /// What earlier studies measured of a metric, each relative to its own reference, as tasks 1, 2, ...
   std::vector<FieldObservation> earlier_observations(const std::string& metric, int output) const;
 

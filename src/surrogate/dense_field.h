@@ -137,12 +137,6 @@ class DenseField {
 
 inline Posterior belief(const Field& field, int output, Eigen::Index rows) { return field.predict(rows)[static_cast<std::size_t>(output)]; }
 
-inline Field::ScaleValues scales_of(const Field& field) {
-  Field::ScaleValues out{};
-  for (int i = 0; i < FieldScales::kCount; ++i) out[static_cast<std::size_t>(i)] = field.scale(static_cast<FieldScales::Index>(i));
-  return out;
-}
-
 /// Scales that no data can move.
 inline FieldScales pinned(FieldScales scales = {}) {
   scales.spread.fill(1e-9);

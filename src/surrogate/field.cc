@@ -154,7 +154,8 @@ Result<Field> Field::fit(std::vector<const FieldPrior*> priors, const RelativeKn
   field.knobs_ = &knobs;
   // One order for all histories, so that sums are the same to the last bit.
   std::sort(observations.begin(), observations.end(), [](const FieldObservation& a, const FieldObservation& b) {
-    return std::tuple(a.task, a.row, a.output, a.censored, a.value) < std::tuple(b.task, b.row, b.output, b.censored, b.value);
+    return std::tuple(a.task, a.row, a.output, a.censored, a.value, a.variance) <
+           std::tuple(b.task, b.row, b.output, b.censored, b.value, b.variance);
   });
   field.observations_ = std::move(observations);
   field.scales_ = scales.median;
@@ -226,12 +227,13 @@ void Field::condition(const Geometry& geometry) {
       VectorXd with = full.col(i);
       with(i) -= kVague;
       const VectorXd solved = factor.solve(with);
-      const double mean = solved.dot(Eigen::Map<const VectorXd>(target_.data(), n)), variance = full(i, i) - kVague - solved.dot(with);
+      const double mean = solved.dot(Eigen::Map<const VectorXd>(target_.data(), n));
+      const double variance = std::max(full(i, i) - kVague - solved.dot(with), 1e-10);  // a small difference of large numbers
       const double prior = static_cast<double>(priors_[static_cast<std::size_t>(o.output)]->mean(o.row));
       const double error = o.variance.value_or(square(0.03)) + kJitter;
       const NormalMoments after = at_least(mean, variance, o.value - prior, error);
-      bound_surprises(i) = (o.value - prior - mean) / std::sqrt(std::max(variance, 0.0) + error);
-      const double precision = 1.0 / std::max(after.variance, 1e-12) - 1.0 / std::max(variance, 1e-12);
+      bound_surprises(i) = (o.value - prior - mean) / std::sqrt(variance + error);
+      const double precision = 1.0 / std::max(after.variance, 1e-12) - 1.0 / variance;
       if (precision > 1.0 / kVague) {
         noise_[at] = 1.0 / precision;
         target_[at] = noise_[at] * (after.mean / after.variance - mean / variance);
@@ -240,8 +242,12 @@ void Field::condition(const Geometry& geometry) {
       }
     }
   }
-  const MatrixXd full = geometry.covariance(observations_, noise_, scales_);
-  const Eigen::LLT<MatrixXd> factor(full);
+  MatrixXd full = geometry.covariance(observations_, noise_, scales_);
+  Eigen::LLT<MatrixXd> factor(full);
+  for (double jitter = 1e-8; factor.info() != Eigen::Success && jitter < 1e3; jitter *= 10.0) {
+    full.diagonal().array() += jitter;
+    factor.compute(full);
+  }
   lower_ = factor.matrixL();
   const Eigen::Map<const VectorXd> target(target_.data(), n);
   white_ = lower_.triangularView<Eigen::Lower>().solve(target);
@@ -263,7 +269,8 @@ double Field::log_likelihood(std::vector<const FieldPrior*> priors, const Relati
     target(static_cast<Index>(noise.size())) = o.value - static_cast<double>(priors[static_cast<std::size_t>(o.output)]->mean(o.row));
     noise.push_back(noise_of(o, scales));
   }
-  return log_density(Eigen::LLT<MatrixXd>(geometry.covariance(observations, noise, scales)), target);
+  const Eigen::LLT<MatrixXd> factor(geometry.covariance(observations, noise, scales));
+  return factor.info() == Eigen::Success ? log_density(factor, target) : -std::numeric_limits<double>::infinity();
 }
 
 double Field::correlation(int task_a, int task_b) const {

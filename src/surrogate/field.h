@@ -68,7 +68,7 @@ class Field {
   const std::vector<FieldObservation>& observations() const { return observations_; }
 
   using ScaleValues = std::array<double, FieldScales::kCount>;
-  /// ln p(values | scales) for uncensored observations: for tests against other formulas.
+  /// ln p(values | scales) for uncensored observations; minus infinity where the covariance cannot be factored.
   static double log_likelihood(std::vector<const FieldPrior*> priors, const RelativeKnobs& knobs,
                                const std::vector<FieldObservation>& observations, const ScaleValues& scales);
 

@@ -26,7 +26,7 @@ TEST(FieldScales, AreStatedWithTheirLogPosterior) {
   for (std::uint64_t seed = 1; seed <= 3; ++seed) {
     const Observations data = example.observations(9, 2, seed);
     const Field field = Field::fit(example.both(), example.knobs, data).value();
-    EXPECT_NEAR(field.log_posterior(), log_posterior(example, data, scales_of(field)), 1e-5);
+    EXPECT_NEAR(field.log_posterior(), log_posterior(example, data, field.scales()), 1e-5);
     EXPECT_GT(field.log_posterior(), log_posterior(example, data, FieldScales{}.median));
   }
 }
@@ -37,7 +37,7 @@ TEST(FieldScales, StandOnTheTopWithinAStepOfTheSearch) {
     Observations data = example.observations(9, 2, seed);
     for (std::size_t i = 0; i < data.size(); i += 4) data[i].task = 1;
     const Field field = Field::fit(example.both(), example.knobs, data).value();
-    const Field::ScaleValues found = scales_of(field);
+    const Field::ScaleValues found = field.scales();
     const double best = log_posterior(example, data, found);
     for (std::size_t i = 0; i < found.size(); ++i) {
       const double step = 0.7 * FieldScales{}.spread[i];
@@ -72,7 +72,7 @@ std::pair<double, double> truncated(double mean, double variance, double bound, 
   double weight = 0.0, first = 0.0, second = 0.0;
   const double deviation = std::sqrt(variance), error = std::sqrt(error2);
   const double low = mean - 12.0 * deviation, high = std::max(mean, bound) + 12.0 * deviation;
-  constexpr int kSteps = 200'000;
+  constexpr int kSteps = 50'000;
   // ln of the height where the product is largest is taken off first, as far bounds leave nothing else.
   const auto log_height = [&](double f) {
     const double z = (f - bound) / error, cdf = 0.5 * std::erfc(-z / std::sqrt(2.0));
@@ -174,7 +174,7 @@ TEST(FieldSurprises, AreTheErrorsOfForecastsFromAllOthers) {
     data[7].variance = 4e-4;
     const Field field = Field::fit(example.both(), example.knobs, data).value();
     for (const bool first : {true, false}) {
-      const Field::ScaleValues scales = first ? FieldScales{}.median : scales_of(field);
+      const Field::ScaleValues scales = first ? FieldScales{}.median : field.scales();
       const Eigen::VectorXd& surprises = first ? field.first_surprises() : field.surprises();
       ASSERT_EQ(surprises.size(), static_cast<Index>(data.size()));
       FieldScales fixed;

@@ -92,7 +92,7 @@ TEST(Field, PosteriorIsThatOfTheDocumentedCovariance) {
   const FieldExample example;
   for (const Case& c : cases(example)) {
     const Field field = Field::fit(c.priors, example.knobs, c.data).value();
-    const DenseField dense(c.priors, example.knobs, scales_of(field));
+    const DenseField dense(c.priors, example.knobs, field.scales());
     for (int output = 0; output < static_cast<int>(c.priors.size()); ++output) {
       const Posterior posterior = belief(field, output, example.knobs.rows());
       Observations places;
@@ -117,8 +117,7 @@ TEST(Field, JointBeliefIsThatOfTheDocumentedCovariance) {
     for (int output = 0; output < static_cast<int>(c.priors.size()); ++output) {
       for (const Index row : rows) places.push_back({.row = row, .output = output});
     }
-    const Field::Joint joint = field.joint(rows),
-                       expected = DenseField(c.priors, example.knobs, scales_of(field)).condition(c.data, places);
+    const Field::Joint joint = field.joint(rows), expected = DenseField(c.priors, example.knobs, field.scales()).condition(c.data, places);
     EXPECT_LT((joint.mean - expected.mean).cwiseAbs().maxCoeff(), 1e-8) << c.name;
     EXPECT_LT((joint.covariance - expected.covariance).cwiseAbs().maxCoeff(), 1e-8) << c.name;
   }
@@ -169,7 +168,7 @@ TEST(Field, MatchesTheClosedFormForTwoPoints) {
 TEST(Field, WithoutObservationsIsThePrior) {
   const FieldExample example;
   const Field field = Field::fit(example.both(), example.knobs, {}).value();
-  EXPECT_EQ(scales_of(field), FieldScales{}.median);
+  EXPECT_EQ(field.scales(), FieldScales{}.median);
   EXPECT_EQ(field.log_posterior(), 0.0);
   EXPECT_EQ(field.surprises().size(), 0);
   for (int output : {0, 1}) {
@@ -187,7 +186,7 @@ TEST(Field, WithoutObservationsIsThePrior) {
 TEST(Field, OneObservationMovesNoScaleThatItCannotTell) {
   const FieldExample example;
   const Field field = Field::fit(example.one(), example.knobs, example.observations(1, 1)).value();
-  EXPECT_EQ(scales_of(field), FieldScales{}.median);
+  EXPECT_EQ(field.scales(), FieldScales{}.median);
 }
 
 TEST(Field, DoesNotDependOnTheOrderOfTheObservations) {
@@ -197,7 +196,7 @@ TEST(Field, DoesNotDependOnTheOrderOfTheObservations) {
     std::reverse(shuffled.begin(), shuffled.end());
     std::rotate(shuffled.begin(), shuffled.begin() + 3, shuffled.end());
     const Field one = Field::fit(c.priors, example.knobs, c.data).value(), two = Field::fit(c.priors, example.knobs, shuffled).value();
-    EXPECT_EQ(scales_of(one), scales_of(two)) << c.name;
+    EXPECT_EQ(one.scales(), two.scales()) << c.name;
     for (int output = 0; output < static_cast<int>(c.priors.size()); ++output) {
       EXPECT_EQ(belief(one, output, example.knobs.rows()).mean, belief(two, output, example.knobs.rows()).mean) << c.name;
       EXPECT_EQ(belief(one, output, example.knobs.rows()).variance, belief(two, output, example.knobs.rows()).variance) << c.name;

@@ -1,5 +1,5 @@
 #pragma once
-// Random numbers that are the same on every machine and library: the standard prescribes the engine, not its distributions.
+// Random numbers that do not depend on the standard library: it prescribes the engine, not its distributions.
 
 #include <cmath>
 #include <cstdint>

@@ -279,6 +279,13 @@ class Ensemble {
 
 constexpr Index kBlock = 128;
 
+/// One row of each of `sample` equal stretches, at a place in it that follows no rhythm of the list (golden ratio).
+Index sampled_row(Index i, Index sample, Index rows) {
+  if (sample == rows) return i;
+  const double place = std::fmod(static_cast<double>(i) * 0.6180339887498949, 1.0);
+  return std::min(rows - 1, static_cast<Index>((static_cast<double>(i) + place) * static_cast<double>(rows) / static_cast<double>(sample)));
+}
+
 /// Columns: weights of the ensemble's columns in each of the main directions, found on a sample of the rows.
 Eigen::MatrixXf main_directions(const Ensemble& ensemble, Index rows, const PhysicsOptions& options) {
   const Index sample = std::min(rows, options.sample_rows);
@@ -286,7 +293,7 @@ Eigen::MatrixXf main_directions(const Ensemble& ensemble, Index rows, const Phys
   in_blocks(sample, kBlock, options.threads, [&](Index begin, Index end) {
     Eigen::RowVectorXf latency(values.cols()), energy(values.cols());
     for (Index i = begin; i < end; ++i) {
-      ensemble.at(i * rows / sample, latency, energy);
+      ensemble.at(sampled_row(i, sample, rows), latency, energy);
       values.row(2 * i) = latency, values.row(2 * i + 1) = energy;
     }
   });

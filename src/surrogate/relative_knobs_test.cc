@@ -176,6 +176,7 @@ TEST_F(RelativeKnobsAdd, RefusesAKnobOffItsReferenceThatIsNotHere) {
   // Two of a role, and neither has the name: which is meant?
   const std::vector<Parameter> two{knob("a", {1, 2}, Role::kComputeClock), knob("b", {1, 2}, Role::kComputeClock)};
   EXPECT_TRUE(added(two, {{"a", 2.0}, {"b", 2.0}}, {{"a", 1.0}, {"b", 2.0}}).empty());
+  EXPECT_TRUE(added(two, {{"a", 2.0}, {"b", 2.0}}, {{"a", 2.0}, {"b", 1.0}}).empty());
   // Roles that say nothing match nothing.
   EXPECT_TRUE(added({knob("tile", {1, 2}, Role::kOther)}, {{"tile", 2.0}}, {{"tile", 1.0}}).empty());
   EXPECT_TRUE(added({knob("gpu", {0, 2}, Role::kComputeClock)}, {{"gpu", 2.0}}, {{"gpu", 0.0}}).empty());  // has no logarithm
