@@ -240,6 +240,16 @@ TEST(Belief, DoubtsALookThatNothingElseSupportsUntilItIsRepeated) {
   }
 }
 
+TEST(Belief, DoubtsOnlyWhatIsWorseThanAllElseSays) {
+  // Two looks that disagree: the slower one is not believed, and of throughputs that is the lower one.
+  SyntheticSearch search = study({{std::string(kThroughput), Bound::kAtLeast, 50.0}});
+  const auto rate = [](double value) { return with_metric(kThroughput, {value, 0.005 * value, 100, {}}); };
+  for (const auto& [gpu, value] : {std::pair(1.0, 80.0), std::pair(0.75, 70.0), std::pair(0.5, 60.0), std::pair(0.5, 40.0)}) {
+    search.add(at(gpu, 1), kTry, rate(value));
+  }
+  EXPECT_GT(belief_of(search).probability(id_of(search, at(0.5, 1))), 0.95);
+}
+
 TEST(Belief, BelievesALookThatIsConfirmed) {
   SyntheticSearch search = measured_study();
   for (const Config& config : {at(0.875, 1), at(0.875, 0.75), at(0.75, 0.75)}) search.add(config);
@@ -281,21 +291,34 @@ TEST(Belief, AnEarlierStudyTellsWhatToExpect) {
   EXPECT_LT(off_told, 0.5 * off_alone);
 }
 
+/// Its clocks differ in nothing but, perhaps, their units: only clocks of one unit belong together.
+SyntheticSearch floored(const std::string& unit) {
+  std::vector<Parameter> knobs{clock_knob("floor", 4, Role::kClockFloor), clock_knob("gpu", 4)};
+  knobs.front().levels.pop_back();
+  knobs.front().unit = unit;
+  SyntheticSearch search(Space::product(knobs).value());
+  search.add(search.reference);
+  return search;
+}
+
 TEST(Belief, IsThatOfAFreshBelieverWhateverItWasAskedBefore) {
-  SyntheticSearch one = measured_study(), two(clock_space(5, 6), machine, {}, 9), other_reference = one;
-  two.add(two.problem().reference);
-  SyntheticSearch earlier = one;
-  earlier.search.earlier = {{"old", one.space().parameters(), at(1, 1), one.history}};
+  std::vector<SyntheticSearch> searches{measured_study(), SyntheticSearch(clock_space(5, 6), machine, {}, 9), floored("MHz"), floored("")};
+  searches[1].add(searches[1].reference);
+  SyntheticSearch told = searches[0];
+  told.search.earlier = {{"old", told.space().parameters(), at(1, 1), told.history}};
+  searches.push_back(told);
+  told.search.earlier[0].reference = at(0.75, 1);
+  searches.push_back(told);
+  for (Trial& trial : told.search.earlier[0].history) trial.outcome.metrics.at(std::string(kEnergy)).value *= *trial.asked.number("gpu");
+  searches.push_back(told);
+  searches.push_back(searches[0]);
+  searches.back().reference = at(0.5, 0.5);
   Believer veteran;
   for (int round = 0; round < 2; ++round) {
-    for (const SyntheticSearch* search : {&one, &two, &earlier}) {
-      Believer fresh;
-      expect_same(veteran(search->problem(), search->history).value(), fresh(search->problem(), search->history).value());
+    for (std::size_t i = 0; i < searches.size(); ++i) {
+      SCOPED_TRACE(i);
+      expect_same(veteran(searches[i].problem(), searches[i].history).value(), belief_of(searches[i]));
     }
-    Problem moved = one.problem();
-    moved.reference = at(0.5, 0.5);
-    Believer fresh;
-    expect_same(veteran(moved, one.history).value(), fresh(moved, one.history).value());
   }
 }
 

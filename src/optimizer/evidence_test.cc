@@ -83,6 +83,8 @@ TEST(Visits, SayHowTheirTrialsEnded) {
   search.add(at(1, 1), kTry, with_p99(1000));
   search.add(at(1, 1), Advice::Kind::kConfirm, with_p99(1000));
   search.add(at(0.875, 1), kTry, with_p99(100));  // 299 are needed
+  search.add(at(1, 0.5), kTry, with_p99(100));
+  search.add(at(1, 0.5), Advice::Kind::kVerify, with_p99(1000));
   search.add(at(0.75, 1), kTry, measured(1.0, 0.01));
   search.add(at(0.625, 1), kTry, slow);
   search.add(at(0.5, 1), kTry, ended(TrialState::kAborted));
@@ -90,12 +92,13 @@ TEST(Visits, SayHowTheirTrialsEnded) {
   search.add(at(0.25, 1), kTry, without_error);
   search.add(at(0.125, 1), kTry, completed({}));
   const std::vector<Visit> visits = visits_of(search.problem(), search.history);
-  const auto visit = [&](double gpu) {
-    return *std::find_if(visits.begin(), visits.end(), [&](const Visit& v) { return v.id == id_of(search, at(gpu, 1)); });
+  const auto visit = [&](double gpu, double mem = 1.0) {
+    return *std::find_if(visits.begin(), visits.end(), [&](const Visit& v) { return v.id == id_of(search, at(gpu, mem)); });
   };
   EXPECT_EQ(visit(1).looks, 2U);
   EXPECT_TRUE(visit(1).complete && visit(1).decided && visit(1).has_error && !visit(1).broken);
   EXPECT_TRUE(visit(0.875).complete && !visit(0.875).decided);
+  EXPECT_TRUE(visit(1, 0.5).complete && visit(1, 0.5).decided);  // one look is enough
   EXPECT_TRUE(visit(0.75).complete && !visit(0.75).decided);
   EXPECT_TRUE(!visit(0.625).complete && !visit(0.625).broken);  // it was stopped for a limit's sake
   EXPECT_EQ(visit(0.625).looks, 0U);
@@ -158,6 +161,12 @@ TEST(Observations, TheHigherOfTwoLooksThatDisagreeLosesItsWeight) {
   ASSERT_EQ(seen.size(), 4U);
   EXPECT_NEAR(*seen[0].variance, kDisbelief * 0.005 * 0.005, 1e-9);
   for (const std::size_t i : {1U, 2U, 3U}) EXPECT_NEAR(*seen[i].variance, 0.005 * 0.005, 1e-9);
+}
+
+TEST(Observations, LooksThatStateLargeErrorsMayDifferByThem) {
+  SyntheticSearch search = study();
+  for (const double latency : {0.010, 0.012}) search.add(at(0.5, 1), kTry, with_metric(kMean, {latency, 0.1 * latency, 100, {}}));
+  for (const FieldObservation& o : observed(search)) EXPECT_NEAR(*o.variance, 0.01, 1e-9);
 }
 
 /// References whose latency grows by `slope` (ln) each hour, with `off` added to the one in the middle.

@@ -58,6 +58,12 @@ std::vector<Case> cases(const FieldExample& example) {
           {"two outputs, never together", example.both(), lone_energy},
           {"several studies", example.both(), of_several_studies(both)},
           {"several studies, repeats", example.both(), of_several_studies(with_repeats(with_variance(both, 1e-4)))},
+          {"repeats that differ in their errors alone", example.one(),
+           [&] {
+             Observations repeated = single;
+             for (const double variance : {1e-3, 1e-5, 1e-4}) repeated.push_back(single[2]), repeated.back().variance = variance;
+             return repeated;
+           }()},
           {"earlier studies alone", example.one(), [&] {
              Observations earlier = single;
              for (auto& o : earlier) o.task = 1;
