@@ -5,8 +5,8 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/cli.h"
+#include "cli/this_machine.h"
 #include "engine/engine.h"
-#include "host/host.h"
 #include "host/simulation/machine.h"
 #include "knob/lease.h"
 #include "platform/platform.h"
@@ -73,10 +73,8 @@ void print_machine(Host& host) {
 int probe(const std::string& sysroot, const std::string& device) {
   constexpr std::string_view kSimulated = "sim:";
   if (device.empty()) {
-    const auto files = real_files(sysroot);
-    const auto clock = real_clock();
-    Host host{*files, *clock};
-    print_machine(host);
+    ThisMachine machine(sysroot);
+    print_machine(machine.host());
     print_engines();
     return kExitOk;
   }

@@ -5,7 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/cli.h"
-#include "host/host.h"
+#include "cli/this_machine.h"
 #include "knob/lease.h"
 #include "platform/platform.h"
 
@@ -13,9 +13,8 @@ namespace polythrottle {
 namespace {
 
 int restore(const std::string& sysroot) {
-  const auto files = real_files(sysroot);
-  const auto clock = real_clock();
-  Host host{*files, *clock};
+  ThisMachine here(sysroot);
+  Host& host = here.host();
   const Machine machine = discover(host, {});
   std::vector<Knob*> knobs;
   for (const auto& knob : machine.knobs) knobs.push_back(knob.get());

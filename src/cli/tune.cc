@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/open_device.h"
 #include "cli/progress.h"
+#include "cli/this_machine.h"
 #include "cli/tune_options.h"
 #include "cli/tune_search.h"
 #include "cli/version.h"
@@ -246,10 +247,8 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     if (const auto constraint = parse_constraint(text); !constraint) return usage(constraint.error());
   }
 
-  const auto files = real_files(cli.sysroot);
-  const auto clock = real_clock();
-  Host host{*files, *clock};
-  auto opened = open_device(o, host);
+  ThisMachine here(cli.sysroot);
+  auto opened = open_device(o, here.host());
   if (!opened) return either(opened.error());
   Device& device = opened->device;
   const auto plan = make_plan(o, device);
