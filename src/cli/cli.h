@@ -27,6 +27,7 @@ struct Cli {
 void add_tune(CLI::App& app, Cli& cli);
 void add_show(CLI::App& app, Cli& cli);
 void add_explain(CLI::App& app, Cli& cli);
+void add_export(CLI::App& app, Cli& cli);
 void add_probe(CLI::App& app, Cli& cli);
 void add_restore(CLI::App& app, Cli& cli);
 

@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   add_tune(app, cli);
   add_show(app, cli);
   add_explain(app, cli);
+  add_export(app, cli);
   add_probe(app, cli);
   add_restore(app, cli);
   try {
