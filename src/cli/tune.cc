@@ -301,7 +301,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
 
   std::unique_ptr<Lease> lease;
   if (!knobs.empty()) {
-    auto taken = Lease::take(device.host, knobs, device.lease_record);
+    auto taken = Lease::take(device.host, knobs, {.record_path = device.lease_record});
     if (!taken) return failed(taken.error());
     lease = std::move(*taken);
     facts[fact::kFound] = to_json(lease->found()).dump();

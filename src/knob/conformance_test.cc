@@ -143,7 +143,7 @@ TEST_P(KnobConformance, RestoresExactly) {
       if (!path.ends_with("cgroup.procs")) before.emplace_back(path, read_trimmed(*files_, path));
     }
   }
-  auto lease = Lease::take(*host_, knobs, (own.path() / "lease.json").string());
+  auto lease = Lease::take(*host_, knobs, {.record_path = (own.path() / "lease.json").string()});
   ASSERT_TRUE(lease) << lease.error().text();
   const auto got = (*lease)->apply(lowest);
   ASSERT_TRUE(got) << got.error().text();

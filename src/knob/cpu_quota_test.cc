@@ -159,7 +159,7 @@ TEST_F(RealCpuQuota, RecoverRemovesTheFolderOfAKilledRun) {
   ASSERT_GE(child, 0);
   if (child == 0) {
     auto found = knob_driver::cpu_quota.discover(host_);
-    auto lease = Lease::take(host_, {found.knobs.at(0).get()}, record);
+    auto lease = Lease::take(host_, {found.knobs.at(0).get()}, {.record_path = record});
     const char ok = lease && (*lease)->apply({{"cpu_quota_ratio", 0.5}}) ? 'y' : 'n';
     if (::write(ready[1], &ok, 1) != 1) ::_exit(1);
     for (;;) ::pause();

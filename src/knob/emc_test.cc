@@ -72,7 +72,7 @@ TEST_F(Emc, TheBoardsOwnListIsTheTable) {
 
 TEST_F(Emc, LocksThenSetsTheRateAndGivesBoth) {
   const auto knob = discover();
-  auto lease = *Lease::take(host, {knob.get()}, record);
+  auto lease = *Lease::take(host, {knob.get()}, {.record_path = record});
   ASSERT_EQ(*lease->apply({{"mem_hz", 204e6}}), (Config{{"mem_hz", 204e6}}));
   EXPECT_THAT(files.writes, ElementsAre(std::pair(kLock, "1"), std::pair(kRate, "204000000")));
   files.writes.clear();
@@ -90,7 +90,7 @@ TEST_F(Emc, ALockThatWasFoundIsFoundAgain) {
   files.nodes[kState] = "0\n";
   const auto knob = discover();
   EXPECT_EQ(*knob->read(), Value(2133e6));
-  auto lease = *Lease::take(host, {knob.get()}, record);
+  auto lease = *Lease::take(host, {knob.get()}, {.record_path = record});
   ASSERT_TRUE(lease->apply({{"mem_hz", 204e6}}));
   EXPECT_EQ(files.nodes[kState], "1\n");
   EXPECT_TRUE(lease->restore().front().status);
@@ -102,7 +102,7 @@ TEST_F(Emc, ALockThatWasFoundIsFoundAgain) {
 TEST_F(Emc, AClockOnItsWayIsNotWrittenBack) {
   files.nodes[kRate] = "1866000000\n";
   const auto knob = discover();
-  auto lease = *Lease::take(host, {knob.get()}, record);
+  auto lease = *Lease::take(host, {knob.get()}, {.record_path = record});
   ASSERT_TRUE(lease->apply({{"mem_hz", 204e6}}));
   files.writes.clear();
   EXPECT_TRUE(lease->restore().front().status);
@@ -167,7 +167,7 @@ TEST_P(EmcCap, IsTheKnobWhereThereIsNoDebugfs) {
   EXPECT_THAT(knob.parameter().help, HasSubstr("cap"));
   const std::string before = files.nodes[GetParam()];
   const ScratchFolder scratch;
-  auto lease = *Lease::take(host, {&knob}, (scratch.path() / "lease.json").string());
+  auto lease = *Lease::take(host, {&knob}, {.record_path = (scratch.path() / "lease.json").string()});
   EXPECT_EQ(*lease->apply({{"mem_hz", 665.6e6}}), (Config{{"mem_hz", 665.6e6}}));
   EXPECT_THAT(files.writes, ElementsAre(std::pair(GetParam(), "665600000")));
   EXPECT_TRUE(lease->restore().front().status);

@@ -72,7 +72,7 @@ TEST_P(GpuDevfreq, FindsBothLimits) {
 
 TEST_P(GpuDevfreq, EveryPairCanFollowEveryOther) {
   files.set(200'000'000, 300'000'000);
-  const auto lease = *Lease::take(host, {floor, ceiling}, record);
+  const auto lease = *Lease::take(host, {floor, ceiling}, {.record_path = record});
   for (const auto& from : pairs()) {
     for (const auto& to : pairs()) {
       for (const auto& [min, max] : {from, to}) {
@@ -90,7 +90,7 @@ TEST_P(GpuDevfreq, EveryPairIsGivenBackFromEveryOther) {
     for (const auto& left : pairs()) {
       files.set(found.first, found.second);
       discover();
-      auto lease = *Lease::take(host, {floor, ceiling}, record);
+      auto lease = *Lease::take(host, {floor, ceiling}, {.record_path = record});
       ASSERT_TRUE(lease->apply(config(left.first, left.second)));
       for (const auto& restored : lease->restore()) EXPECT_TRUE(restored.status) << restored.status.error().text();
       EXPECT_EQ(limits(), found);
@@ -105,7 +105,7 @@ TEST_P(GpuDevfreq, EveryPairIsRecoveredFromTheRecordAlone) {
       files.set(found.first, found.second);
       discover();
       {
-        auto lease = *Lease::take(host, {floor, ceiling}, record);
+        auto lease = *Lease::take(host, {floor, ceiling}, {.record_path = record});
         ASSERT_TRUE(lease->apply(config(left.first, left.second)));
         std::filesystem::copy_file(record, record + ".kept");
       }
@@ -123,7 +123,7 @@ TEST_P(GpuDevfreq, EveryPairIsRecoveredFromTheRecordAlone) {
 
 TEST_P(GpuDevfreq, TheOrderOfTheKnobsDoesNotMatter) {
   files.set(200'000'000, 400'000'000);
-  auto lease = *Lease::take(host, {ceiling, floor}, record);
+  auto lease = *Lease::take(host, {ceiling, floor}, {.record_path = record});
   ASSERT_EQ(*lease->apply(config(100'000'000, 100'000'000)), config(100'000'000, 100'000'000));
   ASSERT_EQ(*lease->apply(config(300'000'000, 300'000'000)), config(300'000'000, 300'000'000));
   ASSERT_EQ(*lease->apply(config(100'000'000, 100'000'000)), config(100'000'000, 100'000'000));
@@ -132,7 +132,7 @@ TEST_P(GpuDevfreq, TheOrderOfTheKnobsDoesNotMatter) {
 }
 
 TEST_P(GpuDevfreq, WritesFloorToTheBottomThenCeilingThenFloor) {
-  auto lease = *Lease::take(host, {floor, ceiling}, record);
+  auto lease = *Lease::take(host, {floor, ceiling}, {.record_path = record});
   files.writes.clear();
   ASSERT_TRUE(lease->apply(config(200'000'000, 300'000'000)));
   EXPECT_THAT(files.writes,
@@ -150,7 +150,7 @@ TEST_P(GpuDevfreq, WritesFloorToTheBottomThenCeilingThenFloor) {
 
 TEST_P(GpuDevfreq, TheCeilingAloneTakesTheFloorAlongAndGivesItBack) {
   files.set(300'000'000, 400'000'000);
-  auto lease = *Lease::take(host, {ceiling}, record);
+  auto lease = *Lease::take(host, {ceiling}, {.record_path = record});
   ASSERT_TRUE(lease->apply({{"gpu_max_hz", 100e6}}));
   EXPECT_EQ(limits(), std::pair(100'000'000LL, 100'000'000LL));
   ASSERT_TRUE(lease->apply({{"gpu_max_hz", 400e6}}));
@@ -190,7 +190,7 @@ TEST_P(GpuDevfreq, ASleepingGpuHasNoClock) {
 }
 
 TEST_P(GpuDevfreq, ALimitThatLiesShowsInTheReadBack) {
-  auto lease = *Lease::take(host, {floor, ceiling}, record);
+  auto lease = *Lease::take(host, {floor, ceiling}, {.record_path = record});
   files.lie.insert(max_path);
   EXPECT_EQ(*lease->apply(config(100'000'000, 200'000'000)), config(100'000'000, 400'000'000));
   files.lie.clear();
@@ -210,7 +210,7 @@ TEST(GpuDevfreqDiscovery, ZeroMeansNoLimitAndComesBackAsZero) {
   EXPECT_EQ(*found.knobs[0]->read(), Value(100e6));
   EXPECT_EQ(*found.knobs[1]->read(), Value(400e6));
   const ScratchFolder scratch;
-  auto lease = *Lease::take(host, {found.knobs[0].get(), found.knobs[1].get()}, (scratch.path() / "lease.json").string());
+  auto lease = *Lease::take(host, {found.knobs[0].get(), found.knobs[1].get()}, {.record_path = (scratch.path() / "lease.json").string()});
   ASSERT_TRUE(lease->apply({{"gpu_min_hz", 200e6}, {"gpu_max_hz", 200e6}}));
   for (const auto& restored : lease->restore()) EXPECT_TRUE(restored.status) << restored.status.error().text();
   EXPECT_EQ(files.nodes[std::string(kFolder) + "/max_freq"], "0\n");

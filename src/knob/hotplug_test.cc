@@ -53,7 +53,7 @@ TEST_F(Hotplug, LeavesOneOfEveryClusterAndThoseFoundOffline) {
 TEST_F(Hotplug, GivesEveryCpuBack) {
   const auto found = driver().discover(host);
   const ScratchFolder scratch;
-  auto lease = *Lease::take(host, {found.knobs.front().get()}, (scratch.path() / "lease.json").string());
+  auto lease = *Lease::take(host, {found.knobs.front().get()}, {.record_path = (scratch.path() / "lease.json").string()});
   ASSERT_TRUE(lease->apply({{"cpu_cores", 2.0}}));
   EXPECT_TRUE(lease->restore().front().status);
   for (int cpu = 0; cpu < 6; ++cpu) EXPECT_EQ(files.nodes[path(cpu)], cpu == 4 ? "0\n" : "1\n");

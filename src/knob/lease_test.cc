@@ -80,7 +80,7 @@ class LeaseTest : public ::testing::Test {
     return line + " " + std::to_string(start) + " 0 0\n";
   }
   std::unique_ptr<Lease> take(std::vector<Knob*> knobs) {
-    auto lease = Lease::take(host, std::move(knobs), record);
+    auto lease = Lease::take(host, std::move(knobs), {.record_path = record});
     EXPECT_TRUE(lease) << lease.error().text();
     return std::move(*lease);
   }
@@ -206,7 +206,7 @@ TEST_F(LeaseTest, ARefusedRestoreGoesOnAndKeepsTheRecord) {
   EXPECT_TRUE(std::filesystem::exists(record));
   // The next run finds it, and brings back the rest.
   lease.reset();
-  EXPECT_EQ(Lease::take(host, {&a}, record).error().code, Errc::kCorrupt);
+  EXPECT_EQ(Lease::take(host, {&a}, {.record_path = record}).error().code, Errc::kCorrupt);
   files.refuse_write.clear();
   const auto recovered = recover(host, {}, record);
   ASSERT_TRUE(recovered) << recovered.error().text();
@@ -241,7 +241,7 @@ TEST_F(LeaseTest, HasPatienceWithFirmwareThatFollowsLater) {
 
 TEST_F(LeaseTest, OnlyOneAtATime) {
   const auto lease = take({&a});
-  const auto second = Lease::take(host, {&b}, record);
+  const auto second = Lease::take(host, {&b}, {.record_path = record});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Errc::kBusy);
   EXPECT_THAT(second.error().what, HasSubstr(std::to_string(::getpid())));
@@ -251,7 +251,7 @@ TEST_F(LeaseTest, OnlyOneAtATime) {
 TEST_F(LeaseTest, NeverOverwritesARecord) {
   leave_record();
   const Json before = read_record();
-  const auto lease = Lease::take(host, {&a}, record);
+  const auto lease = Lease::take(host, {&a}, {.record_path = record});
   ASSERT_FALSE(lease);
   EXPECT_EQ(lease.error().code, Errc::kCorrupt);
   EXPECT_EQ(read_record(), before);
@@ -260,9 +260,9 @@ TEST_F(LeaseTest, NeverOverwritesARecord) {
 
 TEST_F(LeaseTest, AKnobThatCannotBeReadLeavesNoRecord) {
   files.refuse_read["/sys/b"] = EIO;
-  EXPECT_EQ(Lease::take(host, {&a, &b}, record).error().code, Errc::kIo);
+  EXPECT_EQ(Lease::take(host, {&a, &b}, {.record_path = record}).error().code, Errc::kIo);
   EXPECT_FALSE(std::filesystem::exists(record));
-  EXPECT_TRUE(Lease::take(host, {&a}, record));
+  EXPECT_TRUE(Lease::take(host, {&a}, {.record_path = record}));
 }
 
 TEST_F(LeaseTest, RecoverWritesBackWhatAKilledRunMoved) {
@@ -318,7 +318,7 @@ TEST_F(LeaseTest, ACorruptRecordIsPutAsideUnread) {
     const auto report = recover(host, {}, record);
     ASSERT_FALSE(report) << text;
     EXPECT_EQ(report.error().code, Errc::kCorrupt);
-    const std::string aside = record + ".corrupt-" + std::to_string(++count);
+    const std::string aside = record + ".aside-" + std::to_string(++count);
     EXPECT_THAT(report.error().hint, HasSubstr(aside));
     std::ostringstream kept;
     kept << std::ifstream(aside).rdbuf();
@@ -330,7 +330,7 @@ TEST_F(LeaseTest, ACorruptRecordIsPutAsideUnread) {
 
 TEST_F(LeaseTest, AnUnwritableFolderMeansNothingIsTouched) {
   std::ofstream(scratch.path() / "deep") << "a file in the way";
-  const auto lease = Lease::take(host, {&a}, record);
+  const auto lease = Lease::take(host, {&a}, {.record_path = record});
   ASSERT_FALSE(lease);
   EXPECT_TRUE(files.writes.empty());
 }

@@ -1,0 +1,100 @@
+#include "knob/lease_put_back.h"
+
+#include <algorithm>
+
+#include "knob/lease_files.h"
+
+namespace polythrottle::lease {
+namespace {
+
+/// Some nodes are answered by firmware that follows within the second: the memory clock of a Jetson.
+constexpr Seconds kPatience{1.0};
+constexpr Seconds kLookAgain{0.01};
+
+Status remove_made_folder(Files& files, const std::string& path) {
+  const auto removed = files.remove_folder(path);
+  if (removed || removed.error().code == Errc::kNotFound) return {};
+  Error error = removed.error();
+  if (error.code == Errc::kBusy) error.hint = "processes are still in it (see its cgroup.procs): end them first";
+  return tl::unexpected<Error>(std::move(error));
+}
+
+Status put_back_node(Host& host, const FoundNode& node) {
+  Files& files = host.files;
+  if (!node.text) return remove_made_folder(files, node.path);
+  const std::string wanted = trimmed(*node.text);
+  TRY_STATUS(files.write(node.path, wanted));
+  TRY(std::string now, files.read(node.path));
+  const auto until = host.clock.now() + kPatience;
+  while (trimmed(now) != wanted && host.clock.now() < until) {
+    host.clock.sleep_until(host.clock.now() + kLookAgain);
+    TRY(now, files.read(node.path));
+  }
+  if (trimmed(now) != wanted) {
+    return fail(Errc::kIo, "write " + node.path + ": " + wanted + " was accepted, but it reads " + trimmed(now),
+                "another program or the firmware may be holding it; set it by hand or reboot");
+  }
+  return {};
+}
+
+/// A node may come twice, first with a text on the way: the last one counts.
+bool holds_what_was_found(const Files& files, const RecordEntry& entry) {
+  std::map<std::string, const FoundNode*> last;
+  for (const auto& node : entry.nodes) last[node.path] = &node;
+  return std::all_of(last.begin(), last.end(), [&](const auto& item) {
+    const auto& [path, node] = item;
+    if (!node->text) return !files.list(path);
+    const auto now = files.read(path);
+    return now && trimmed(*now) == trimmed(*node->text);
+  });
+}
+
+std::string text_of_nodes(const Files& files, const RecordEntry& entry) {
+  std::string text;
+  for (const auto& node : entry.nodes) {
+    if (!node.text) continue;
+    const auto now = files.read(node.path);
+    text += (text.empty() ? "" : ", ") + (now ? trimmed(*now) : now.error().what);
+  }
+  return text.empty() ? "unknown" : text;
+}
+
+}  // namespace
+
+bool has_text(const RecordEntry& entry) {
+  return std::any_of(entry.nodes.begin(), entry.nodes.end(), [](const auto& node) { return node.text.has_value(); });
+}
+
+Status put_back_nodes(Host& host, const RecordEntry& entry) {
+  Status first;
+  for (const auto& node : entry.nodes) {
+    if (auto status = put_back_node(host, node); !status && first) first = std::move(status);
+  }
+  return first;
+}
+
+Status put_back_value(Knob& knob, const Value& found) {
+  TRY(const Value now, knob.write(found));
+  if (now != found) return fail(Errc::kIo, "set " + knob.parameter().name + " back to " + to_text(found) + ": it reads " + to_text(now));
+  return {};
+}
+
+void put_back_all(std::vector<Restored>& report, const std::function<Status(std::size_t)>& put_back) {
+  for (int round = 0; round < 2; ++round) {
+    for (std::size_t i = 0; i < report.size(); ++i) {
+      if (report[i].written && (round == 0 || !report[i].status)) report[i].status = put_back(i);
+    }
+  }
+}
+
+bool all_back(const std::vector<Restored>& report) {
+  return std::all_of(report.begin(), report.end(), [](const auto& restored) { return restored.status.has_value(); });
+}
+
+void look(const Files& files, Knob* knob, const RecordEntry& entry, Restored& restored) {
+  const auto value = knob != nullptr ? knob->read() : Result<Value>(fail(Errc::kNotFound, entry.name));
+  restored.now = value ? *value : Value(text_of_nodes(files, entry));
+  restored.same = entry.nodes.empty() ? restored.now == entry.found : holds_what_was_found(files, entry);
+}
+
+}  // namespace polythrottle::lease
