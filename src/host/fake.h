@@ -100,6 +100,12 @@ class FakeFiles : public Files {
     return {};
   }
 
+  Seconds write_takes{0};  ///< what `written` says a write took
+  WriteTotals written() const override {
+    const std::lock_guard lock(mutex_);
+    return {.count = writes.size(), .time = static_cast<double>(writes.size()) * write_takes};
+  }
+
   Status writable(const std::string& path) const override {
     const std::lock_guard lock(mutex_);
     if (const auto refusal = refuse_write.find(path); refusal != refuse_write.end()) {

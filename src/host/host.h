@@ -3,6 +3,7 @@
 // fixture folder, or later on a simulated machine in virtual time, without knowing it.
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,6 +13,12 @@
 #include "base/units.h"
 
 namespace polythrottle {
+
+/// Writes tried since the program started, and the time they took.
+struct WriteTotals {
+  std::uint64_t count = 0;
+  Seconds time{0};
+};
 
 /// Files of the machine under test (/sys, /proc). Paths are absolute as on the real machine; an implementation may prefix a root.
 /// Not for the user's own files (models, tables, studies). Safe from several threads.
@@ -29,6 +36,8 @@ class Files {
   virtual Status remove_folder(const std::string& path) = 0;
   /// Would a write to this file (or the making of something in this folder) be permitted? kNotFound, kPermission, or fine. Writes nothing.
   virtual Status writable(const std::string& path) const = 0;
+  /// What `write` was asked for so far, refused writes included. Nothing where nobody counts.
+  virtual WriteTotals written() const { return {}; }
 };
 
 /// A running periodic call; stops (and waits for a call in progress) when destroyed.
