@@ -9,10 +9,10 @@
 namespace polythrottle::simulation {
 namespace {
 
-constexpr std::array kKinds{std::pair{FaultKind::kRefuse, "refuse"}, std::pair{FaultKind::kLie, "lie"},
-                            std::pair{FaultKind::kStick, "stick"},   std::pair{FaultKind::kGoBack, "go-back"},
-                            std::pair{FaultKind::kEagain, "eagain"}, std::pair{FaultKind::kVanish, "vanish"},
-                            std::pair{FaultKind::kRival, "rival"}};
+constexpr std::array kKinds{std::pair{FaultKind::kRefuse, "refuse"},  std::pair{FaultKind::kLie, "lie"},
+                            std::pair{FaultKind::kDeaf, "deaf"},      std::pair{FaultKind::kStick, "stick"},
+                            std::pair{FaultKind::kGoBack, "go-back"}, std::pair{FaultKind::kEagain, "eagain"},
+                            std::pair{FaultKind::kVanish, "vanish"},  std::pair{FaultKind::kRival, "rival"}};
 constexpr std::array kErrors{std::pair{"EACCES", EACCES}, std::pair{"EPERM", EPERM}, std::pair{"EBUSY", EBUSY},
                              std::pair{"EINVAL", EINVAL}, std::pair{"EIO", EIO},     std::pair{"EROFS", EROFS}};
 

@@ -14,6 +14,7 @@ namespace polythrottle::simulation {
 enum class FaultKind {
   kRefuse,  ///< a write fails; the errno's name may follow "=" (default EACCES)
   kLie,     ///< a write succeeds and changes nothing
+  kDeaf,    ///< a write succeeds and reads back, and the hardware goes on as before: the limit is there, the clock does not follow
   kStick,   ///< reads go on answering what the first of them answered
   kGoBack,  ///< a write takes hold, and is undone so many seconds later (after "=", default 1)
   kEagain,  ///< reads and writes fail with EAGAIN
@@ -36,8 +37,8 @@ struct Fault {
 };
 
 /// KIND:PATH[=VALUE][@FROM[..TO]][*COUNT], separated by commas or new lines, e.g.
-/// "refuse:/sys/devices/.../max_freq=EBUSY@5..20*3, rival:/sys/devices/.../max_freq=114750000@12". Kinds: refuse, lie, stick, go-back,
-/// eagain, vanish, rival. Seconds may have a fraction. Empty text is no fault.
+/// "refuse:/sys/devices/.../max_freq=EBUSY@5..20*3, rival:/sys/devices/.../max_freq=114750000@12". Kinds: refuse, lie, deaf, stick,
+/// go-back, eagain, vanish, rival. Seconds may have a fraction. Empty text is no fault.
 /// Errors: kInvalid, saying which entry and what is wrong; whether the nodes exist is for the machine to say.
 Result<std::vector<Fault>> parse_faults(std::string_view text);
 const char* to_string(FaultKind kind);

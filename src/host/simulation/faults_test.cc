@@ -60,8 +60,8 @@ TEST(Faults, TextSaysKindNodeValueTimesAndCount) {
 }
 
 TEST(Faults, TextThatMeansNothingIsBadInput) {
-  for (const char* text : {"break:/a", "refuse", "refuse:a", "refuse:/a=EWHAT", "lie:/a=1", "go-back:/a=0", "rival:/a", "lie:/a@x",
-                           "lie:/a@5..2", "lie:/a*0", "lie:/a*", "stick:/a=", "lie:/a@nan", "lie:/a@-1"}) {
+  for (const char* text : {"break:/a", "refuse", "refuse:a", "refuse:/a=EWHAT", "lie:/a=1", "deaf:/a=1", "go-back:/a=0", "rival:/a",
+                           "lie:/a@x", "lie:/a@5..2", "lie:/a*0", "lie:/a*", "stick:/a=", "lie:/a@nan", "lie:/a@-1"}) {
     const auto faults = parse_faults(text);
     ASSERT_FALSE(faults) << text;
     EXPECT_EQ(faults.error().code, Errc::kInvalid);
@@ -85,6 +85,24 @@ TEST(Faults, RefuseFailsWritesWithItsErrorAndLeavesTheNode) {
   EXPECT_EQ(*files.read(kMax), "1300500000\n");
   EXPECT_EQ(files.write(kGpu + "min_freq", "216750000").error().code, Errc::kBusy);
   EXPECT_TRUE(files.write(kGpu + "min_freq", "216750000"));  // only the first
+}
+
+TEST(Faults, ADeafNodeReadsBackWhatWasWrittenAndTheClockDoesNotFollow) {
+  const auto machine = orin("deaf:" + kMax + "@0..10");
+  Files& files = machine->host().files;
+  ASSERT_TRUE(files.write(kGpu + "governor", "performance"));
+  ASSERT_TRUE(files.write(kMax, "318750000"));
+  sleep(*machine, 1.0);
+  EXPECT_EQ(*files.read(kMax), "318750000\n");
+  EXPECT_EQ(*files.read(kGpu + "cur_freq"), "1300500000\n");
+  EXPECT_EQ(machine->clocks().gpu, Hertz(1300.5e6));
+  sleep(*machine, 10.0);  // it hears again, but only what is said now
+  EXPECT_EQ(*files.read(kGpu + "cur_freq"), "1300500000\n");
+  ASSERT_TRUE(files.write(kMax, "420750000"));
+  sleep(*machine, 1.0);
+  EXPECT_EQ(*files.read(kMax), "420750000\n");
+  EXPECT_EQ(*files.read(kGpu + "cur_freq"), "420750000\n");
+  EXPECT_THAT(refusal("deaf:" + kGpu + "cur_freq").text(), HasSubstr("nobody can write that node"));
 }
 
 TEST(Faults, LieAcceptsAndIgnores) {

@@ -82,7 +82,8 @@ class SimulatedMachine final : public Machine {
         for (const auto& path : tree_.alike(fault.path)) hint += (hint.empty() ? "nodes of that name: " : ", ") + path;
         return fail(Errc::kInvalid, subject + "it names no node of " + hardware_.board.name, hint);
       }
-      const bool strikes_writes = fault.kind == FaultKind::kRefuse || fault.kind == FaultKind::kLie || fault.kind == FaultKind::kGoBack;
+      const bool strikes_writes = fault.kind == FaultKind::kRefuse || fault.kind == FaultKind::kLie || fault.kind == FaultKind::kDeaf ||
+                                  fault.kind == FaultKind::kGoBack;
       if (strikes_writes && !node->write) return fail(Errc::kInvalid, subject + "nobody can write that node");
     }
     for (const Fault& fault : faults) {
@@ -189,6 +190,10 @@ class SimulatedMachine final : public Machine {
     Status make_folder(const std::string& path) override { return refused("make folder", path, EPERM); }
     Status remove_folder(const std::string& path) override { return refused("remove folder", path, EPERM); }
     Status writable(const std::string& path) const override { return machine_.writable(path); }
+    WriteTotals written() const override {
+      const std::lock_guard lock(machine_.mutex_);
+      return machine_.written_;
+    }
 
    private:
     SimulatedMachine& machine_;
@@ -233,12 +238,19 @@ class SimulatedMachine final : public Machine {
     if (node == nullptr) return refused("write", path, error);
     if (!node->write) return refused("write", path, EACCES);
     spend(node->write_cost, lock);
+    written_.count += 1;
+    written_.time += node->write_cost;
     if (faults_.spoils(FaultKind::kEagain, resolved, present()) != nullptr) return refused("write", path, EAGAIN);
     if (const Fault* fault = faults_.spoils(FaultKind::kRefuse, resolved, present())) return refused("write", path, fault->error_number);
     if (faults_.spoils(FaultKind::kLie, resolved, present()) != nullptr) return {};
+    if (faults_.spoils(FaultKind::kDeaf, resolved, present()) != nullptr) {
+      overrides_[resolved] = without_newline(text);
+      return {};
+    }
     const Fault* fault = faults_.spoils(FaultKind::kGoBack, resolved, present());
     const Answer before = fault != nullptr && node->read ? node->read() : Answer{};
     if (const int answer = node->write(text); answer != 0) return refused("write", path, answer);
+    overrides_.erase(resolved);
     if (fault != nullptr && before.error == 0) {
       schedule(present() + fault->delay, [this, resolved, old = without_newline(before.text)] { foreign_write(resolved, old); });
     }
@@ -273,6 +285,7 @@ class SimulatedMachine final : public Machine {
     if (node == nullptr) return;
     if (node->write) {
       (void)node->write(text);
+      overrides_.erase(resolved);
     } else {
       overrides_[resolved] = text;
     }
@@ -483,7 +496,8 @@ class SimulatedMachine final : public Machine {
   Execution execution_;
   Noise noise_;
   FaultPlan faults_;
-  std::map<std::string, std::string> overrides_;
+  std::map<std::string, std::string> overrides_;  ///< what reads show in place of the node's own answer
+  WriteTotals written_;
   MachineFiles files_;
   MachineClock clock_;
 
