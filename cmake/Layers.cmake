@@ -2,6 +2,7 @@
 # failing the test `layers`.
 
 # polythrottle_drivers(FOLDER TYPE [EXCEPT stems...]): writes FOLDER_drivers() returning an array of all driver constants of the folder.
+# A driver has no header: nobody names it.
 function(polythrottle_drivers folder type)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "EXCEPT")
   file(GLOB files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${folder}/*.cc)
@@ -10,7 +11,7 @@ function(polythrottle_drivers folder type)
   set(entries "")
   foreach(file IN LISTS files)
     get_filename_component(stem ${file} NAME_WE)
-    if(NOT stem IN_LIST arg_EXCEPT)
+    if(NOT stem IN_LIST arg_EXCEPT AND NOT EXISTS ${CMAKE_SOURCE_DIR}/src/${folder}/${stem}.h)
       string(APPEND declarations "extern const ${type} ${stem};\n")
       string(APPEND entries "    &${folder}_driver::${stem},\n")
     endif()
