@@ -5,50 +5,37 @@
 //
 // Lock: mrq_rate_locked=1, then rate=HERTZ, as NVIDIA's jetson_clocks does on tegra186, 194 and 234; `state` is set to 1 first where it is
 // not, as tuners do. The BPMP keeps only the rates of its table: anything else is rounded up or ignored without an error, so nothing else
-// is written, and the rate is read until it is there. bwmgr_halt, which some later releases have, is left alone: jetson_clocks does
-// without. Given back: the rate while it is still held, then the lock as it was found, which hands the clock to its governor again.
+// is written, and the rate is read until it is there. On Orin with JetPack 6 and on Thor the BPMP's bandwidth manager may move the clock
+// under the lock; where it does, and only there, it is halted (bwmgr_halt=1), as owners of such boards do. A rate that never comes is
+// refused: one board had loaded three timing tables of four, listed all the same.
+//
+// Given back: the rate while it is still held, then the manager, `state`, and last the lock as it was found. A low rate that stays locked
+// under load is what to fear here: cut off between any two writes the clock is held at the rate found, and the same writes again finish.
+// For that the manager is halted once more on the way: with the manager at work the rate might not be taken a second time.
 //
 // Cap: emc_iso_cap (JetPack 4, 5) shows the number last written, 0 for none, whether it took effect or not; nvpmodel_clk_cap/emc (JetPack
-// 6) shows the cap in force, and there 0 is no "none".
+// 6) shows the cap in force, and there 0 is no "none": the number that was read is written back. Levels above a cap are left out, so the
+// lock never needs one raised, and the order of cap and rate (raising: the cap first; lowering: the rate) never matters.
 
 #include <algorithm>
 #include <cmath>
 #include <optional>
 #include <set>
-#include <sstream>
 
+#include "knob/emc_rates.h"
 #include "knob/knob.h"
+#include "knob/nvpmodel.h"
 
 namespace polythrottle {
 namespace {
 
 constexpr const char* kName = "mem_hz";
 constexpr const char* kClock = "/sys/kernel/debug/bpmp/debug/clk/emc";
-constexpr const char* kPossibleRates = "/sys/kernel/debug/bpmp/debug/emc/possible_rates";
-constexpr const char* kIsoCap = "/sys/kernel/nvpmodel_emc_cap/emc_iso_cap";
-constexpr const char* kClkCap = "/sys/kernel/nvpmodel_clk_cap/emc";
+constexpr const char* kManagerHalt = "/sys/kernel/debug/bpmp/debug/bwmgr/bwmgr_halt";
 constexpr const char* kCompatible = "/proc/device-tree/compatible";
 /// A tool of the field waits this long before it believes that the BPMP rounded.
 constexpr Seconds kPatience{1.0};
 constexpr Seconds kLookAgain{0.01};
-
-struct SocTable {
-  const char* soc;
-  std::vector<double> rates;
-};
-
-/// The last resort, where the board does not show its own list: those that owners of such boards report.
-std::vector<double> published_rates(const std::string& compatible) {
-  const SocTable tables[] = {
-      {"nvidia,tegra186", {40.8e6, 68e6, 102e6, 204e6, 408e6, 665.6e6, 800e6, 1062.4e6, 1331.2e6, 1600e6, 1866e6}},
-      {"nvidia,tegra194", {204e6, 800e6, 1333e6, 1600e6, 1866e6, 2133e6}},
-      {"nvidia,tegra234", {204e6, 665.6e6, 2133e6, 3199e6}},
-  };
-  for (const auto& table : tables) {
-    if (compatible.find(table.soc) != std::string::npos) return table.rates;
-  }
-  return {};
-}
 
 std::string number_text(double hertz) { return std::to_string(std::llround(hertz)); }
 
@@ -80,6 +67,8 @@ class MemoryClock : public Knob {
   }
 
  protected:
+  double highest_level() const { return std::get<double>(parameter_.levels.back()); }
+  double meant(double hertz) const { return emc_rate_meant(table_, hertz); }
   virtual Result<double> read_setting() const = 0;
   virtual Status write_setting(double hertz) = 0;
 
@@ -98,23 +87,15 @@ Result<std::optional<double>> read_if_there(const Files& files, const std::strin
   return tl::unexpected<Error>(number.error());
 }
 
-/// The cap of the power mode in Hz, if there is one in force.
-std::optional<double> cap_in_force(const Files& files) {
-  for (const char* path : {kIsoCap, kClkCap}) {
-    const auto cap = read_integer(files, path);
-    if (cap && *cap > 0) return static_cast<double>(*cap);
-  }
-  return std::nullopt;
-}
-
 class EmcLock : public MemoryClock {
  public:
-  EmcLock(Host& host, Parameter parameter, std::vector<double> table, bool has_state)
-      : MemoryClock(host, std::move(parameter), std::move(table)), has_state_(has_state) {}
+  EmcLock(Host& host, Parameter parameter, std::vector<double> table, bool has_state, bool has_halt)
+      : MemoryClock(host, std::move(parameter), std::move(table)), has_state_(has_state), has_halt_(has_halt) {}
 
   std::vector<std::string> paths() const override {
     std::vector<std::string> paths{lock_path_, rate_path_};
     if (has_state_) paths.push_back(state_path_);
+    if (has_halt_) paths.push_back(kManagerHalt);
     return paths;
   }
 
@@ -124,9 +105,15 @@ class EmcLock : public MemoryClock {
     TRY(const long long locked, read_integer(files, lock_path_));
     TRY(std::string rate, files.read(rate_path_));
     TRY(const long long hertz, read_integer(files, rate_path_));
+    // A rate on its way between two levels cannot be gone back to. Without a lock the governor chooses anyway: from the top down.
+    if (locked == 0 && !contains(table_, meant(static_cast<double>(hertz)))) rate = number_text(highest_level());
     std::vector<FoundNode> nodes{{lock_path_, "1"}};
-    // A rate on its way between two levels is not one to go back to: without a lock the governor chooses anyway.
-    if (locked != 0 || contains(table_, static_cast<double>(hertz))) nodes.push_back({rate_path_, std::move(rate)});
+    if (has_halt_) nodes.push_back({kManagerHalt, "1"});
+    nodes.push_back({rate_path_, std::move(rate)});
+    if (has_halt_) {
+      TRY(std::string halt, files.read(kManagerHalt));
+      nodes.push_back({kManagerHalt, std::move(halt)});
+    }
     if (has_state_) {
       TRY(std::string state, files.read(state_path_));
       nodes.push_back({state_path_, std::move(state)});
@@ -136,35 +123,61 @@ class EmcLock : public MemoryClock {
   }
 
   Result<std::optional<Value>> actual() override {
-    TRY(const long long hertz, read_integer(host_.files, rate_path_));
-    return std::optional<Value>(static_cast<double>(hertz));
+    TRY(const double hertz, read_rate());
+    return std::optional<Value>(hertz);
   }
 
  private:
   /// What is held; while nothing is, how far the governor may go.
   Result<double> read_setting() const override {
     TRY(const long long locked, read_integer(host_.files, lock_path_));
-    if (locked == 0) {
-      double limit = table_.front();
-      const double cap = cap_in_force(host_.files).value_or(table_.back());
-      for (const double rate : table_) {
-        if (rate <= cap) limit = rate;
-      }
-      return limit;
+    if (locked != 0) return read_rate();
+    const double cap = meant(emc_cap_in_force(host_.files).value_or(table_.back()));
+    double limit = table_.front();
+    for (const double rate : table_) {
+      if (rate <= cap) limit = rate;
     }
-    TRY(const long long hertz, read_integer(host_.files, rate_path_));
-    if (hertz <= 0) return fail(Errc::kCorrupt, "read " + rate_path_ + ": " + std::to_string(hertz) + " Hz");
-    return static_cast<double>(hertz);
+    return limit;
   }
 
+  Result<double> read_rate() const {
+    TRY(const long long hertz, read_integer(host_.files, rate_path_));
+    if (hertz <= 0) return fail(Errc::kCorrupt, "read " + rate_path_ + ": " + std::to_string(hertz) + " Hz");
+    return meant(static_cast<double>(hertz));
+  }
+
+  /// Errors beside those of the files: kUnsupported for a rate that the controller never took.
   Status write_setting(double hertz) override {
     TRY_STATUS(set_to_one(lock_path_));
     if (has_state_) TRY_STATUS(set_to_one(state_path_));
+    TRY(double now, write_rate(hertz));
+    if (now != hertz && has_halt_ && halt_helps_) {
+      TRY(const long long halted, read_integer(host_.files, kManagerHalt));
+      if (halted == 0) {
+        TRY_STATUS(host_.files.write(kManagerHalt, "1"));
+        TRY(now, write_rate(hertz));
+        halt_helps_ = now == hertz;
+        if (!halt_helps_) TRY_STATUS(host_.files.write(kManagerHalt, "0"));
+      }
+    }
+    if (now == hertz) {
+      reached_.insert(hertz);
+    } else if (!reached_.contains(hertz)) {
+      return fail(Errc::kUnsupported,
+                  std::string("set ") + kName + " to " + number_text(hertz) + ": the memory controller stays at " + number_text(now) +
+                      " Hz, though it is locked and lists that rate",
+                  "its firmware has no timings for it, or another unit's bandwidth request holds it: leave this level out");
+    }
+    return {};
+  }
+
+  /// Writes it and answers where the clock then is.
+  Result<double> write_rate(double hertz) {
     TRY_STATUS(host_.files.write(rate_path_, number_text(hertz)));
     const auto until = host_.clock.now() + kPatience;
     for (;;) {
-      TRY(const long long now, read_integer(host_.files, rate_path_));
-      if (static_cast<double>(now) == hertz || host_.clock.now() >= until) return {};
+      TRY(const double now, read_rate());
+      if (now == hertz || host_.clock.now() >= until) return now;
       host_.clock.sleep_until(host_.clock.now() + kLookAgain);
     }
   }
@@ -178,6 +191,9 @@ class EmcLock : public MemoryClock {
   const std::string rate_path_ = std::string(kClock) + "/rate";
   const std::string state_path_ = std::string(kClock) + "/state";
   bool has_state_;
+  bool has_halt_;
+  bool halt_helps_ = true;    ///< until it was tried in vain
+  std::set<double> reached_;  ///< rates that were there once: where one of them does not come, somebody else holds the clock
 };
 
 class EmcCap : public MemoryClock {
@@ -196,24 +212,13 @@ class EmcCap : public MemoryClock {
   Result<double> read_setting() const override {
     TRY(const long long cap, read_integer(host_.files, path_));
     if (cap < 0) return fail(Errc::kCorrupt, "read " + path_ + ": " + std::to_string(cap) + " Hz");
-    const auto hertz = static_cast<double>(cap);
+    const double hertz = meant(static_cast<double>(cap));
     return cap == 0 || hertz > table_.back() ? table_.back() : hertz;
   }
   Status write_setting(double hertz) override { return host_.files.write(path_, number_text(hertz)); }
 
   std::string path_;
 };
-
-/// "204000 665600 2133000 (kHz)" in Hz.
-std::vector<double> parse_rates(const std::string& text) {
-  const double unit = text.find("(Hz)") == std::string::npos ? 1e3 : 1.0;
-  std::set<double> rates;
-  std::istringstream words(text);
-  for (long long number = 0; words >> number;) {
-    if (number > 0) rates.insert(static_cast<double>(number) * unit);
-  }
-  return {rates.begin(), rates.end()};
-}
 
 Parameter parameter_of(const std::vector<double>& levels, std::string help) {
   return {.name = kName, .unit = "Hz", .role = Role::kMemoryClock, .levels = {levels.begin(), levels.end()}, .help = std::move(help)};
@@ -224,9 +229,11 @@ Error root_needed(Error why) {
   return why;
 }
 
+std::string left_out(double cap) { return "; levels above the power mode's cap of " + number_text(cap) + " Hz are left out"; }
+
 constexpr const char* kPublished = "; the levels are those published for this SoC, the board does not show its own";
 
-Result<std::unique_ptr<Knob>> find_lock(Host& host, const std::string& compatible) {
+Result<std::unique_ptr<Knob>> find_lock(Host& host) {
   const Files& files = host.files;
   const std::string clock = kClock;
   TRY_STATUS(read_integer(files, clock + "/rate"));
@@ -234,41 +241,58 @@ Result<std::unique_ptr<Knob>> find_lock(Host& host, const std::string& compatibl
   TRY(const auto lowest, read_if_there(files, clock + "/min_rate"));
   TRY(const auto highest, read_if_there(files, clock + "/max_rate"));
   TRY(const auto state, read_if_there(files, clock + "/state"));
-  const auto shown = files.read(kPossibleRates);
-  if (!shown && shown.error().code != Errc::kNotFound) return tl::unexpected<Error>(shown.error());
-  std::vector<double> table = shown ? parse_rates(*shown) : published_rates(compatible);
-  std::erase_if(table, [&](double rate) { return rate < lowest.value_or(0.0) || rate > highest.value_or(rate); });
+  TRY(const auto halt, read_if_there(files, kManagerHalt));
+  TRY(auto rates, emc_rates(files));
+  std::vector<double>& table = rates.table;
+  const double bottom = emc_rate_meant(table, lowest.value_or(0.0));
+  const double top = emc_rate_meant(table, highest.value_or(1e12));
+  std::erase_if(table, [&](double rate) { return rate < bottom || rate > top; });
   if (table.empty()) {
-    return fail(Errc::kUnsupported, std::string("look for the levels of the memory clock in ") + kPossibleRates + ": none",
+    return fail(Errc::kUnsupported, "look for the levels of the memory clock in /sys/kernel/debug/bpmp/debug/emc/possible_rates: none",
                 "this release does not show them, and no list is known for this SoC");
   }
   for (const char* node : {"/mrq_rate_locked", "/rate"}) TRY_STATUS(files.writable(clock + node));
   std::string help = "memory clock (EMC), held at this rate; while nobody holds it, it reads as the highest one allowed";
   std::vector<double> levels = table;
   // jetson_clocks keeps to the power mode's cap as well.
-  if (const auto cap = cap_in_force(files); cap && *cap < table.back() && *cap >= table.front()) {
-    std::erase_if(levels, [&](double rate) { return rate > *cap; });
-    help += "; levels above the power mode's cap of " + number_text(*cap) + " Hz are left out";
+  if (const auto in_force = emc_cap_in_force(files)) {
+    const double cap = std::max(emc_rate_meant(table, *in_force), table.front());
+    std::erase_if(levels, [&](double rate) { return rate > cap; });
+    if (levels.size() < table.size()) help += left_out(cap);
   }
-  if (!shown) help += kPublished;
-  return std::make_unique<EmcLock>(host, parameter_of(levels, std::move(help)), std::move(table), state.has_value());
+  if (rates.published) help += kPublished;
+  return std::make_unique<EmcLock>(host, parameter_of(levels, std::move(help)), std::move(table), state.has_value(), halt.has_value());
 }
 
-Result<std::unique_ptr<Knob>> find_cap(Host& host, const std::string& compatible) {
-  for (const std::string path : {kClkCap, kIsoCap}) {
+/// How far up a cap that was found may be moved: to that of the power mode, or where no mode is known, not at all.
+double highest_cap(const Files& files, const std::vector<double>& table, double found) {
+  const auto model = read_nvpmodel(files);
+  const PowerMode* const mode = model ? model->in_force() : nullptr;
+  if (mode == nullptr) return found;
+  return mode->mem_max_hz ? power_mode_ceiling(table, *mode->mem_max_hz, found) : table.back();
+}
+
+Result<std::unique_ptr<Knob>> find_cap(Host& host) {
+  for (const std::string path : {kEmcClkCap, kEmcIsoCap}) {
     const auto cap = read_integer(host.files, path);
     if (!cap && cap.error().code == Errc::kNotFound) continue;
     if (!cap) return tl::unexpected<Error>(cap.error());
-    auto table = published_rates(compatible);
+    TRY(auto rates, emc_rates(host.files));
+    std::vector<double>& table = rates.table;
     if (table.empty()) {
       return fail(Errc::kUnsupported, "look for the levels behind " + path + ": no list is known for this SoC",
-                  "mount debugfs: the board's own list is there");
+                  "mount debugfs: most boards show their own list there");
     }
     TRY_STATUS(host.files.writable(path));
-    std::string help = std::string("highest memory clock (EMC), the cap of nvpmodel") + kPublished;
-    if (path == kIsoCap) help += "; this node shows what was asked for, the clock itself only debugfs does";
-    auto parameter = parameter_of(table, std::move(help));
-    return std::make_unique<EmcCap>(host, std::move(parameter), std::move(table), path);
+    std::string help = "highest memory clock (EMC), the cap of nvpmodel";
+    if (rates.published) help += kPublished;
+    if (path == kEmcIsoCap) help += "; this node shows what was asked for, the clock itself only debugfs does";
+    const double found = *cap == 0 ? table.back() : emc_rate_meant(table, static_cast<double>(*cap));
+    const double top = std::max(highest_cap(host.files, table, found), table.front());
+    std::vector<double> levels = table;
+    std::erase_if(levels, [&](double rate) { return rate > top; });
+    if (levels.size() < table.size()) help += left_out(top);
+    return std::make_unique<EmcCap>(host, parameter_of(levels, std::move(help)), std::move(table), path);
   }
   return fail(Errc::kNotFound, std::string("look for a Jetson's memory clock in ") + kClock + ": none",
               "on a Jetson, debugfs must be mounted at /sys/kernel/debug");
@@ -276,8 +300,8 @@ Result<std::unique_ptr<Knob>> find_cap(Host& host, const std::string& compatible
 
 KnobDiscovery discover(Host& host) {
   const std::string compatible = host.files.read(kCompatible).value_or("");
-  auto knob = find_lock(host, compatible);
-  if (!knob && knob.error().code == Errc::kNotFound) knob = find_cap(host, compatible);
+  auto knob = find_lock(host);
+  if (!knob && knob.error().code == Errc::kNotFound) knob = find_cap(host);
   KnobDiscovery found;
   if (knob) {
     found.knobs.push_back(std::move(*knob));

@@ -40,9 +40,12 @@ Target target_of(std::string_view path) {
     if (rest.ends_with("/online")) return {Kind::kCpuOnline, *number};
   }
   const auto has = [&](std::string_view part) { return path.find(part) != std::string_view::npos; };
-  if (path.ends_with("/emc_iso_cap") || path.ends_with("/nvpmodel_clk_cap/emc")) return {Kind::kMemoryClock};
-  // Thor: gpu-nvd is the video engines', bwmgr the memory's.
-  if (path.ends_with("/max_freq") && has("devfreq") && !has("nvd") && !has("bwmgr")) return {Kind::kGpuClock};
+  // bwmgr is the bandwidth manager (Thor).
+  if (path.ends_with("/emc_iso_cap") || path.ends_with("/nvpmodel_clk_cap/emc") || path.ends_with("/bwmgr/max_freq")) {
+    return {Kind::kMemoryClock};
+  }
+  // gpu-nvd is the clock of the video engines (Thor).
+  if (path.ends_with("/max_freq") && has("devfreq") && !has("nvd")) return {Kind::kGpuClock};
   return {};
 }
 
