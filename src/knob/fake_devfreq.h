@@ -56,6 +56,13 @@ class FakeDevfreq : public FakeFiles {
     return {};
   }
 
+  /// Where the clock stands under full load: at the ceiling; but pinned off the table at the next level above (tried on 6.1).
+  Hz loaded_clock() const {
+    const Hz ceiling = max_ == 0 ? table_.back() : std::clamp(max_, table_.front(), table_.back());
+    const auto above = std::lower_bound(table_.begin(), table_.end(), ceiling);
+    return *above == ceiling || min_ >= ceiling ? *above : *(above - 1);
+  }
+
   int refusals = 0;  ///< writes that crossed the other limit
 
  private:

@@ -7,23 +7,28 @@
 // bottom of the table, then the ceiling, then the floor.
 //
 // While the GPU is rail-gated cur_freq reads 0, and on some releases the whole device is missing until the GPU was powered once. The limits
-// hold all the same, so they are what this knob reads; whether the clock followed is a matter of `actual` under load.
+// hold all the same, so they are what this knob reads; whether the clock followed is a matter of `actual` under load. Power itself
+// (railgate_enable, power/control) is left as it is.
+//
+// Only values of the table are written: the kernel keeps any other and shows it, and then runs the clock at the next one above. What the
+// power mode allows ends the table: nvpmodel caps the GPU by this very max_freq, for the supply of the board, so going above it is the
+// user's step to take, with nvpmodel.
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <optional>
 #include <set>
 #include <sstream>
 
+#include "knob/jetson_gpu.h"
 #include "knob/knob.h"
+#include "knob/nvpmodel.h"
 
 namespace polythrottle {
 namespace {
 
 constexpr const char* kMinName = "gpu_min_hz";
 constexpr const char* kMaxName = "gpu_max_hz";
-constexpr const char* kClass = "/sys/class/devfreq";
 /// Requests are kept in kHz: a floor is cut, a ceiling rounded up (devfreq.c, tried on 6.1).
 constexpr double kRounding = 1000.0;
 
@@ -32,15 +37,16 @@ std::string number_text(double hertz) { return std::to_string(std::llround(hertz
 /// The device, and both its limits as one setting.
 class GpuClock : public KnobGroup {
  public:
-  GpuClock(Files& files, std::string folder, std::vector<double> table)
-      : files_(files), folder_(std::move(folder)), table_(std::move(table)) {}
+  /// `table`: what may be set; `top`: what no limit (0) means.
+  GpuClock(Files& files, std::string folder, std::vector<double> table, double top)
+      : files_(files), folder_(std::move(folder)), table_(std::move(table)), top_(top) {}
 
   std::string min_path() const { return folder_ + "/min_freq"; }
   std::string max_path() const { return folder_ + "/max_freq"; }
   const std::vector<double>& table() const { return table_; }
 
   Result<double> read_min() { return read_limit(min_path(), table_.front(), seen_min_); }
-  Result<double> read_max() { return read_limit(max_path(), table_.back(), seen_max_); }
+  Result<double> read_max() { return read_limit(max_path(), top_, seen_max_); }
 
   Result<std::optional<Value>> read_clock() const {
     TRY(const long long hertz, read_integer(files_, folder_ + "/cur_freq"));
@@ -112,6 +118,7 @@ class GpuClock : public KnobGroup {
   Files& files_;
   std::string folder_;
   std::vector<double> table_;    ///< Hz, ascending
+  double top_;                   ///< Hz
   std::optional<double> floor_;  ///< what the floor is meant to be: as last asked for, or found before the first write
   std::set<double> seen_min_;    ///< values that were read once
   std::set<double> seen_max_;
@@ -160,51 +167,29 @@ class GpuLimit : public Knob {
   bool is_floor_;
 };
 
-std::string without_nul(std::string text) {
-  text.erase(std::find(text.begin(), text.end(), '\0'), text.end());
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  return text;
+/// What of the table the power mode in force leaves, and the words for what it takes; `found` is the ceiling.
+std::string keep_to_power_mode(const Files& files, double found, std::vector<double>& table) {
+  const auto model = read_nvpmodel(files);
+  const PowerMode* const mode = model ? model->in_force() : nullptr;
+  if (mode == nullptr || !mode->gpu_max_hz) return {};
+  const double top = power_mode_ceiling(table, *mode->gpu_max_hz, found);
+  const auto left_out = std::erase_if(table, [&](double level) { return level > top; });
+  if (left_out == 0) return {};
+  return "; levels above " + number_text(top) + " Hz are left out: power mode " + mode->label() + " caps the GPU there";
 }
 
-/// "17000000.gp10b" is "gp10b".
-std::string_view device_kind(std::string_view name) {
-  const auto dot = name.rfind('.');
-  return dot == std::string_view::npos ? name : name.substr(dot + 1);
-}
-
-/// The chips have names of their own up to JetPack 5; from JetPack 6 on the node is plainly called gpu, as on boards of other makers, and
-/// Thor has one device for the graphics clusters (gpu-gpc-0) beside one for the video engines.
-bool is_gpu_kind(std::string_view kind, bool tegra) {
-  constexpr std::array<std::string_view, 5> kChips{"gp10b", "gv11b", "ga10b", "gb10b", "gm20b"};
-  if (std::find(kChips.begin(), kChips.end(), kind) != kChips.end()) return true;
-  return tegra && (kind == "gpu" || kind.starts_with("gpu-gpc"));
-}
-
-/// Folders of devfreq devices that are the GPU, best first: the class, then the places where releases without it had the device.
-Result<std::vector<std::string>> find_devices(const Files& files) {
-  const bool tegra = files.read("/proc/device-tree/compatible").value_or("").find("nvidia,tegra") != std::string::npos;
-  std::vector<std::string> devices;
-  const auto listed = [&](const std::string& folder) -> Result<std::vector<std::string>> {
-    auto names = files.list(folder);
-    if (!names && names.error().code == Errc::kNotFound) return std::vector<std::string>();
-    return names;
-  };
-  TRY(const auto names, listed(kClass));
-  for (const auto& name : names) {
-    const std::string folder = std::string(kClass) + "/" + name;
-    const std::string in_tree = without_nul(files.read(folder + "/device/of_node/name").value_or(""));
-    if (is_gpu_kind(device_kind(name), tegra) || is_gpu_kind(device_kind(in_tree), tegra)) devices.push_back(folder);
-  }
-  for (const char* parent : {"/sys/devices", "/sys/devices/platform", "/sys/devices/platform/bus@0"}) {
-    TRY(const auto units, listed(parent));
-    for (const auto& unit : units) {
-      if (unit != "gpu.0" && !is_gpu_kind(device_kind(unit), tegra)) continue;
-      const std::string folder = std::string(parent) + "/" + unit + "/devfreq";
-      TRY(const auto children, listed(folder));
-      for (const auto& child : children) devices.push_back(folder + "/" + child);
-    }
-  }
-  return devices;
+/// What else decides about the clock now.
+std::string notes_of(const Files& files, const std::string& folder, GpuClock& clock) {
+  std::string notes;
+  const std::string governor = read_trimmed(files, folder + "/governor").value_or("");
+  if (governor == "performance") notes += "; its governor is 'performance': the clock stands at this limit";
+  if (governor == "powersave") notes += "; its governor is 'powersave': the clock stands at gpu_min_hz";
+  if (governor == "userspace") notes += "; its governor is 'userspace': the clock stands where it was put, as far as both limits let it";
+  const auto floor = clock.read_min();
+  const auto ceiling = clock.read_max();
+  if (floor && ceiling && *floor == *ceiling) notes += "; found pinned, both limits the same (jetson_clocks does that)";
+  if (const auto now = clock.read_clock(); now && !*now) notes += "; the GPU is powered off now and its clock reads 0 (rail gating)";
+  return notes;
 }
 
 Result<std::vector<double>> read_table(const Files& files, const std::string& folder) {
@@ -225,18 +210,9 @@ KnobDiscovery discover(Host& host) {
     none.absent.push_back({kMaxName, std::move(why)});
     return none;
   };
-  const auto devices = find_devices(host.files);
-  if (!devices) return absent(devices.error());
-  if (devices->empty()) {
-    for (const char* unit : {"/sys/devices/gpu.0", "/sys/devices/platform/gpu.0", "/sys/devices/platform/17000000.gpu",
-                             "/sys/devices/platform/bus@0/17000000.gpu"}) {
-      if (!host.files.read(std::string(unit) + "/railgate_enable")) continue;
-      return absent({Errc::kNotFound, std::string("look for the GPU in ") + kClass + ": not there, though " + unit + " is",
-                     "the device may be missing until the GPU was powered once: run any program on the GPU, then look again"});
-    }
-    return absent({Errc::kNotFound, std::string("look for a Jetson GPU in ") + kClass + ": none", {}});
-  }
-  const std::string& folder = devices->front();
+  const auto device = find_jetson_gpu(host.files);
+  if (!device) return absent(device.error());
+  const std::string& folder = *device;
   auto table = read_table(host.files, folder);
   if (!table) return absent(table.error());
   for (const char* node : {"/min_freq", "/max_freq"}) {
@@ -245,7 +221,11 @@ KnobDiscovery discover(Host& host) {
       return absent(may.error());
     }
   }
-  const auto clock = std::make_shared<GpuClock>(host.files, folder, *table);
+  const double top = table->back();
+  const auto found_ceiling = GpuClock(host.files, folder, *table, top).read_max();
+  if (!found_ceiling) return absent(found_ceiling.error());
+  const std::string left_out = keep_to_power_mode(host.files, *found_ceiling, *table);
+  const auto clock = std::make_shared<GpuClock>(host.files, folder, *table, top);
   std::vector<Value> levels(table->begin(), table->end());
   Parameter floor{.name = kMinName,
                   .unit = "Hz",
@@ -256,7 +236,7 @@ KnobDiscovery discover(Host& host) {
                     .unit = "Hz",
                     .role = Role::kComputeClock,
                     .levels = std::move(levels),
-                    .help = "highest clock of the GPU's governor (devfreq max_freq)"};
+                    .help = "highest clock of the GPU's governor (devfreq max_freq)" + left_out + notes_of(host.files, folder, *clock)};
   KnobDiscovery found;
   // A restore goes backwards: the ceiling's entry, which makes room, comes before the floor's.
   found.knobs.push_back(std::make_unique<GpuLimit>(host.files, clock, std::move(floor)));

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <random>
+#include <set>
 
 #include "knob/fake_devfreq.h"
 #include "knob/lease.h"
@@ -174,6 +176,42 @@ TEST_P(GpuDevfreq, OffTableAndCrossingValuesAreRefusedUnwritten) {
   EXPECT_TRUE(files.writes.empty());
 }
 
+TEST_P(GpuDevfreq, NothingIsWrittenThatIsNotOfTheTableOrFound) {
+  std::mt19937 random(5);
+  std::uniform_int_distribution<Hz> anything(0, 500'000'000);
+  const auto pick = [&] { return random() % 2 == 0 ? kTable[random() % kTable.size()] : anything(random); };
+  const auto in_table = [](Hz hertz) { return std::find(kTable.begin(), kTable.end(), hertz) != kTable.end(); };
+  for (int round = 0; round < 20; ++round) {
+    Hz min = anything(random) + 50'000'000;
+    Hz max = anything(random) + 50'000'000;
+    if (min > max) std::swap(min, max);
+    files.set(std::clamp(min, kTable.front(), kTable.back()), std::clamp(max, kTable.front(), kTable.back()));
+    const auto found = limits();
+    discover();
+    auto lease = *Lease::take(host, {floor, ceiling}, record);
+    files.writes.clear();
+    ASSERT_TRUE(lease->apply(config(kTable.front(), kTable.back())));  // now both count as moved
+    for (int i = 0; i < 100; ++i) {
+      const Hz wanted_min = pick();
+      const Hz wanted_max = pick();
+      const auto got = floor->group()->write(config(wanted_min, wanted_max));
+      const bool known = (in_table(wanted_min) || wanted_min == found.first) && (in_table(wanted_max) || wanted_max == found.second);
+      if (got && !known) {
+        ADD_FAILURE() << wanted_min << " " << wanted_max << " was taken";
+      }
+      if (got && in_table(wanted_min) && in_table(wanted_max)) {
+        EXPECT_LE(files.loaded_clock(), wanted_max);
+      }
+    }
+    for (const auto& restored : lease->restore()) EXPECT_TRUE(restored.status) << restored.status.error().text();
+    EXPECT_EQ(limits(), found);
+    for (const auto& [path, text] : files.writes) {
+      const Hz written = std::stoll(text);
+      EXPECT_TRUE(in_table(written) || written == found.first || written == found.second) << path << " " << text;
+    }
+  }
+}
+
 TEST_P(GpuDevfreq, AValueFoundOffTheTableMayBeSetAgain) {
   files.set(100'000'000, 350'000'000);
   EXPECT_EQ(ceiling->write(350e6).error().code, Errc::kOutOfRange);
@@ -197,7 +235,74 @@ TEST_P(GpuDevfreq, ALimitThatLiesShowsInTheReadBack) {
   for (const auto& restored : lease->restore()) EXPECT_TRUE(restored.status);
 }
 
+class GpuPowerMode : public GpuDevfreq {
+ protected:
+  void set_mode(const std::string& cap) {
+    files.nodes["/etc/nvpmodel.conf"] =
+        "< PARAM TYPE=CLOCK NAME=GPU >\nMAX_FREQ " + max_path + "\n< POWER_MODEL ID=3 NAME=MODE_X >\nGPU MAX_FREQ " + cap + "\n";
+    files.nodes["/var/lib/nvpmodel/status"] = "pmode:0003";
+    discover();
+  }
+  std::vector<Value> levels() const { return ceiling->parameter().levels; }
+};
+
+TEST_P(GpuPowerMode, LevelsStopAtItsCap) {
+  files.set(100'000'000, 200'000'000);
+  set_mode("200000000");
+  EXPECT_EQ(levels(), (std::vector<Value>{100e6, 200e6}));
+  EXPECT_EQ(floor->parameter().levels, levels());
+  EXPECT_THAT(ceiling->parameter().help, HasSubstr("3 MODE_X"));
+  EXPECT_EQ(ceiling->write(300e6).error().code, Errc::kOutOfRange);
+  EXPECT_EQ(floor->group()->write(config(100'000'000, 300'000'000)).error().code, Errc::kOutOfRange);
+  EXPECT_TRUE(files.writes.empty());
+  // Somebody lowered it since: what the mode allows is allowed.
+  files.set(100'000'000, 100'000'000);
+  set_mode("200000000");
+  EXPECT_EQ(levels(), (std::vector<Value>{100e6, 200e6}));
+}
+
+TEST_P(GpuPowerMode, ACeilingFoundAboveItIsNotTakenAway) {
+  files.set(100'000'000, 300'000'000);
+  set_mode("200000000");
+  EXPECT_EQ(levels(), (std::vector<Value>{100e6, 200e6, 300e6}));
+  files.set(100'000'000, 0);  // no ceiling at all
+  set_mode("200000000");
+  EXPECT_EQ(levels().size(), 4u);
+}
+
+TEST_P(GpuPowerMode, ACapBetweenLevelsIsTheUpperOneAndNoCapLeavesAll) {
+  files.set(100'000'000, 100'000'000);
+  set_mode("250000000");
+  EXPECT_EQ(levels(), (std::vector<Value>{100e6, 200e6, 300e6}));
+  for (const char* none : {"-1", "0", "9999999999"}) {
+    set_mode(none);
+    EXPECT_EQ(levels().size(), 4u) << none;
+    EXPECT_THAT(ceiling->parameter().help, ::testing::Not(HasSubstr("left out")));
+  }
+}
+
+TEST_P(GpuDevfreq, SaysWhatElseHoldsTheClock) {
+  const auto help = [&] {
+    discover();
+    return ceiling->parameter().help;
+  };
+  EXPECT_THAT(help(), HasSubstr("powered off"));
+  const std::string folder = kFolder;
+  files.nodes[folder + "/cur_freq"] = "200000000\n";
+  files.nodes[folder + "/governor"] = "nvhost_podgov\n";
+  EXPECT_EQ(help(), "highest clock of the GPU's governor (devfreq max_freq)");
+  for (const char* governor : {"performance", "powersave", "userspace"}) {
+    files.nodes[folder + "/governor"] = std::string(governor) + "\n";
+    EXPECT_THAT(help(), HasSubstr(governor));
+  }
+  files.set(400'000'000, 400'000'000);
+  EXPECT_THAT(help(), HasSubstr("pinned"));
+}
+
 INSTANTIATE_TEST_SUITE_P(Kernels, GpuDevfreq, ::testing::Values(DevfreqKernel::kChecks, DevfreqKernel::kQos),
+                         [](const auto& kernel) { return kernel.param == DevfreqKernel::kChecks ? "checks" : "qos"; });
+
+INSTANTIATE_TEST_SUITE_P(Kernels, GpuPowerMode, ::testing::Values(DevfreqKernel::kChecks, DevfreqKernel::kQos),
                          [](const auto& kernel) { return kernel.param == DevfreqKernel::kChecks ? "checks" : "qos"; });
 
 TEST(GpuDevfreqDiscovery, ZeroMeansNoLimitAndComesBackAsZero) {
@@ -266,7 +371,18 @@ TEST(GpuDevfreqDiscovery, SaysWhatIsMissing) {
     FakeFiles files;
     files.nodes["/sys/devices/platform/gpu.0/railgate_enable"] = "1\n";
     Host host{files, clock};
+    files.nodes["/proc/device-tree/compatible"] = "nvidia,tegra234";
     EXPECT_THAT(driver().discover(host).absent.at(0).why.hint, HasSubstr("powered"));
+    files.nodes.erase("/sys/devices/platform/gpu.0/railgate_enable");
+    EXPECT_THAT(driver().discover(host).absent.at(0).why.hint, HasSubstr("container"));
+  }
+  {
+    // Thor: the video engines' clock is no GPU clock, though its node hangs below the GPU's.
+    FakeDevfreq files(DevfreqKernel::kQos, "/sys/class/devfreq/gpu-nvd-0", kTable);
+    files.nodes["/proc/device-tree/compatible"] = "nvidia,tegra264";
+    files.nodes["/sys/class/devfreq/gpu-nvd-0/device/of_node/name"] = std::string("gpu\0", 4);
+    Host host{files, clock};
+    EXPECT_TRUE(driver().discover(host).knobs.empty());
   }
   FakeDevfreq files(DevfreqKernel::kQos, kFolder, kTable);
   Host host{files, clock};
