@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "knob/knob.h"
+#include "knob/nvpmodel.h"
 
 namespace polythrottle {
 namespace {
@@ -144,6 +145,21 @@ Result<Policy> probe(const Files& files, const std::string& folder) {
   return policy;
 }
 
+/// A Jetson's power mode caps clusters by this very limit, for the sake of the board's supply: what is above it is left out of the table,
+/// unless the limit was found there. Were any left out?
+bool keep_to_power_mode(const Files& files, const PowerMode& mode, Policy& policy) {
+  std::set<int> cpus;
+  std::istringstream words(files.read(policy.folder + "/related_cpus").value_or(""));
+  for (int cpu = 0; words >> cpu;) cpus.insert(cpu);
+  const auto cap = mode.cpu_cap(cpus);
+  const auto found = read_integer(files, policy.limit_path());
+  if (!cap || !found || policy.table.empty()) return false;
+  std::vector<double> table;
+  for (const Khz khz : policy.table) table.push_back(to_hertz(khz));
+  const double top = power_mode_ceiling(table, *cap, to_hertz(*found));
+  return std::erase_if(policy.table, [&](Khz khz) { return to_hertz(khz) > top; }) > 0;
+}
+
 bool has_files(const Files& files, const std::string& folder) {
   const auto names = files.list(folder);
   return names && !names->empty();
@@ -211,11 +227,16 @@ KnobDiscovery discover(Host& host) {
     return absent({Errc::kNotFound, std::string("look for cpufreq policies in ") + kFolder + ": none",
                    "virtual machines have no CPU clocks to set; on bare metal, load a cpufreq driver"});
   }
+  const auto model = read_nvpmodel(host.files);
+  const PowerMode* const mode = model ? model->in_force() : nullptr;
+  bool capped = false;
+  for (auto& policy : policies) capped = (mode != nullptr && keep_to_power_mode(host.files, *mode, policy)) || capped;
   Parameter parameter{.name = "cpu_hz",
                       .unit = "Hz",
                       .role = Role::kComputeClock,
                       .levels = levels_of(policies),
                       .help = "highest clock of all CPUs (scaling_max_freq); levels below the present scaling_min_freq are left out"};
+  if (capped) parameter.help += ", as are those that power mode " + mode->label() + " does not allow";
   KnobDiscovery found;
   found.knobs.push_back(std::make_unique<CpuFrequency>(host.files, std::move(policies), std::move(parameter)));
   return found;

@@ -59,6 +59,29 @@ TEST(Cpufreq, OffersTheTableInHertzAndMovesAllPolicies) {
   EXPECT_EQ(m.files.nodes[kFolder + "policy10/scaling_max_freq"], "1500000\n");
 }
 
+TEST(Cpufreq, ClustersStopAtThePowerModesCapEachAtItsOwn) {
+  Found m;
+  add_policy(m.files, 0, "400000 1000000 1400000 1800000", "400000", "1800000");
+  add_policy(m.files, 4, "400000 1000000 1400000 1800000", "400000", "1800000");
+  m.files.nodes[kFolder + "policy0/related_cpus"] = "0 1 2 3\n";
+  m.files.nodes[kFolder + "policy4/related_cpus"] = "4 5\n";
+  m.files.nodes[kFolder + "policy0/scaling_max_freq"] = "400000\n";
+  m.files.nodes[kFolder + "policy4/scaling_max_freq"] = "1400000\n";
+  m.files.nodes["/etc/nvpmodel.conf"] =
+      "< POWER_MODEL ID=2 NAME=MODE_X >\n/sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq 400000\n"
+      "/sys/devices/system/cpu/cpu4/cpufreq/scaling_max_freq 1350000\n< PM_CONFIG DEFAULT=2 >\n";
+  Knob& knob = m.probe();
+  EXPECT_THAT(knob.parameter().levels, ElementsAre(Value(4e8), Value(1e9), Value(1.4e9)));
+  EXPECT_THAT(knob.parameter().help, HasSubstr("power mode 2 MODE_X"));
+  EXPECT_EQ(knob.write(1.8e9).error().code, Errc::kOutOfRange);
+  EXPECT_EQ(*knob.write(1.4e9), Value(1.4e9));
+  EXPECT_EQ(m.files.nodes[kFolder + "policy0/scaling_max_freq"], "400000\n");
+  EXPECT_EQ(m.files.nodes[kFolder + "policy4/scaling_max_freq"], "1400000\n");
+  // Found above its cap, a cluster may go back there.
+  m.files.nodes[kFolder + "policy0/scaling_max_freq"] = "1800000\n";
+  EXPECT_THAT(m.probe().parameter().levels, ElementsAre(Value(4e8), Value(1e9), Value(1.4e9), Value(1.8e9)));
+}
+
 TEST(Cpufreq, GivesEachPolicyItsLargestTableValueNotAboveTheLevel) {
   Found m;
   add_policy(m.files, 0, "400000 1000000 1800000", "400000", "1800000");
