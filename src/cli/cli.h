@@ -11,6 +11,8 @@
 
 namespace polythrottle {
 
+class Injection;
+
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;
@@ -18,8 +20,9 @@ inline constexpr int kExitInterrupted = 130;
 
 /// What main gives every subcommand and gets back.
 struct Cli {
-  std::string sysroot;   ///< put before /sys and /proc: a fixture folder instead of this machine
-  std::stop_token stop;  ///< set by SIGINT, SIGTERM, SIGHUP
+  std::string sysroot;             ///< put before /sys and /proc: a fixture folder instead of this machine
+  std::stop_token stop;            ///< set by SIGINT, SIGTERM, SIGHUP
+  Injection* injection = nullptr;  ///< for tests of the program itself (docs/testing.md); null in an ordinary run
   int exit_code = kExitOk;
 };
 

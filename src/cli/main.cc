@@ -7,12 +7,16 @@
 #include "cli/cli.h"
 #include "cli/signals.h"
 #include "cli/version.h"
+#include "host/injection.h"
 
 int main(int argc, char** argv) {
   using namespace polythrottle;
+  const auto injection = Injection::take_from_environment();  // before there are threads
+  if (!injection) return complain(injection.error(), kExitUsage);
   const Signals signals;
   Cli cli;
   cli.stop = signals.token();
+  cli.injection = injection->get();
   CLI::App app{
       "Finds the configuration (clocks, batch, threads) with the least energy per inference that meets a latency SLO,\n"
       "and gives the machine back as it was found."};

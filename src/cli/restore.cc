@@ -12,8 +12,8 @@
 namespace polythrottle {
 namespace {
 
-int restore(const std::string& sysroot) {
-  ThisMachine here(sysroot);
+int restore(const Cli& cli) {
+  ThisMachine here(cli.sysroot, cli.injection);
   Host& host = here.host();
   const Machine machine = discover(host, {});
   std::vector<Knob*> knobs;
@@ -37,7 +37,7 @@ int restore(const std::string& sysroot) {
 
 void add_restore(CLI::App& app, Cli& cli) {
   CLI::App* command = app.add_subcommand("restore", "Put back the settings that a killed run left");
-  command->callback([&cli] { cli.exit_code = restore(cli.sysroot); });
+  command->callback([&cli] { cli.exit_code = restore(cli); });
 }
 
 }  // namespace polythrottle

@@ -17,6 +17,7 @@
 #include "cli/tune_options.h"
 #include "cli/tune_search.h"
 #include "cli/version.h"
+#include "journal/observed.h"
 #include "knob/lease.h"
 #include "optimizer/optimizer.h"
 #include "report/report.h"
@@ -202,6 +203,12 @@ void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptio
   fmt::print("Nothing was touched.\n");
 }
 
+/// For tests of crashes: the calls of the study file are points as the writes to the machine are.
+std::unique_ptr<Journal> with_points(std::unique_ptr<Journal> journal, Injection& injection) {
+  return observed_journal(std::move(journal), {.before = [&](const std::string& call) { (void)injection.before("journal " + call); },
+                                               .after = [&](const std::string& call) { injection.after("journal " + call); }});
+}
+
 /// Restores in any case, and says what could not be put back.
 bool give_back(Lease& lease) {
   bool whole = true;
@@ -247,7 +254,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     if (const auto constraint = parse_constraint(text); !constraint) return usage(constraint.error());
   }
 
-  ThisMachine here(cli.sysroot);
+  ThisMachine here(cli.sysroot, cli.injection);
   auto opened = open_device(o, here.host());
   if (!opened) return either(opened.error());
   Device& device = opened->device;
@@ -298,6 +305,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     if (!created) return either(created.error());
     journal = std::move(*created);
   }
+  if (cli.injection != nullptr) journal = with_points(std::move(journal), *cli.injection);
 
   std::unique_ptr<Lease> lease;
   if (!knobs.empty()) {

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "journal/observed.h"
+
 namespace polythrottle {
 namespace {
 
@@ -35,6 +37,7 @@ class EveryJournal : public testing::TestWithParam<const char*> {
  public:
   std::unique_ptr<Journal> make() {
     if (std::string(GetParam()) == "memory") return memory_journal();
+    if (std::string(GetParam()) == "observed") return observed_journal(memory_journal(), {[](const auto&) {}, [](const auto&) {}});
     return open_sqlite_journal(fresh_path("every"), OpenMode::kCreate).value();
   }
 };
@@ -70,7 +73,23 @@ TEST_P(EveryJournal, FinishesATrialOnce) {
   EXPECT_EQ(journal->finish(99, outcome(), 2.0).error().code, Errc::kInvalid);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, EveryJournal, testing::Values("memory", "sqlite"));
+INSTANTIATE_TEST_SUITE_P(All, EveryJournal, testing::Values("memory", "observed", "sqlite"));
+
+TEST(ObservedJournal, TellsOfEachCallThatWritesBeforeAndAfterIt) {
+  std::vector<std::string> told;
+  const Journal* seen = nullptr;
+  const auto note = [&](const std::string& text) { told.push_back(text + " " + std::to_string(seen->history().value().size())); };
+  const auto journal = observed_journal(
+      memory_journal(), {[&](const std::string& call) { note("before " + call); }, [&](const std::string& call) { note("after " + call); }});
+  seen = journal.get();
+  ASSERT_TRUE(journal->describe({{"seed", "1"}}));
+  const TrialId id = journal->begin(advice(1), 0, 0.0).value();
+  ASSERT_TRUE(journal->facts());
+  ASSERT_TRUE(journal->finish(id, outcome(), 1.0));
+  EXPECT_FALSE(journal->finish(id, outcome(), 1.0));
+  EXPECT_EQ(told, (std::vector<std::string>{"before describe 0", "after describe 0", "before begin 0", "after begin 1", "before finish 1",
+                                            "after finish 1", "before finish 1", "after finish 1"}));
+}
 
 TEST(SqliteJournal, IsThereAfterReopening) {
   const auto path = fresh_path("reopen");

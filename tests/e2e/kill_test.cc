@@ -5,49 +5,19 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
-#include <type_traits>
 
 #include "e2e/program.h"
 #include "host/host.h"
 #include "journal/journal.h"
+#include "journal/observed.h"
 #include "study/runner.h"
 #include "workload/recorded.h"
 
 namespace polythrottle::e2e {
 namespace {
-
-/// Kills the process at the n-th point, one before and one after every call that writes.
-class KillingJournal final : public Journal {
- public:
-  KillingJournal(Journal& inner, int at) : inner_(inner), left_(at) {}
-  Result<StudyFacts> facts() const override { return inner_.facts(); }
-  Status describe(const StudyFacts& facts) override {
-    return around([&] { return inner_.describe(facts); });
-  }
-  Result<TrialId> begin(const Advice& advice, std::uint64_t seed, double wall) override {
-    return around([&] { return inner_.begin(advice, seed, wall); });
-  }
-  Status finish(TrialId id, const Outcome& outcome, double wall) override {
-    return around([&] { return inner_.finish(id, outcome, wall); });
-  }
-  Result<std::vector<Trial>> history() const override { return inner_.history(); }
-
- private:
-  template <class F>
-  std::invoke_result_t<F> around(F&& call) {
-    point();
-    auto result = call();
-    point();
-    return result;
-  }
-  void point() {
-    if (left_-- == 0) kill(getpid(), SIGKILL);
-  }
-  Journal& inner_;
-  int left_;
-};
 
 /// The study of these tests, in this process. Answers the end, or the error's text.
 std::string study(const std::string& path, OpenMode mode, int kill_at) {
@@ -60,14 +30,18 @@ std::string study(const std::string& path, OpenMode mode, int kill_at) {
   device.workload = recorded_workload(host, table, Seconds(0));
   auto journal = open_sqlite_journal(path, mode);
   if (!journal) return journal.error().text();
-  KillingJournal killing(**journal, kill_at);
+  // Kills this process at that point: one stands before and one after every call that writes.
+  const auto point = [left = std::make_shared<int>(kill_at)](const std::string&) {
+    if ((*left)-- == 0) kill(getpid(), SIGKILL);
+  };
+  const auto killing = observed_journal(std::move(*journal), {point, point});
   Plan plan;
   plan.limits.push_back(parse_slo("2x").value());
   plan.budget = 8;
   plan.confirm_rounds = 1;
   const auto optimizer = make_optimizer("grid").value();
-  if (const auto described = killing.describe({{"device", "recorded"}}); !described) return described.error().text();
-  const auto end = run_study(device, killing, nullptr, *optimizer, plan, {}, {});
+  if (const auto described = killing->describe({{"device", "recorded"}}); !described) return described.error().text();
+  const auto end = run_study(device, *killing, nullptr, *optimizer, plan, {}, {});
   return end ? to_string(end->reason) : end.error().text();
 }
 
