@@ -10,7 +10,7 @@ find_package(OpenSSL 1.1 REQUIRED COMPONENTS Crypto)
 include(cmake/OnnxRuntime.cmake)
 
 set(POLYTHROTTLE_USES_base tl::expected fmt::fmt)
-set(POLYTHROTTLE_USES_host Threads::Threads nlohmann_json::nlohmann_json)
+set(POLYTHROTTLE_USES_host Threads::Threads nlohmann_json::nlohmann_json ${CMAKE_DL_LIBS})
 set(POLYTHROTTLE_USES_trial nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_knob nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_engine polythrottle_onnxruntime_headers OpenSSL::Crypto ${CMAKE_DL_LIBS})
