@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   add_explain(app, cli);
   add_export(app, cli);
   add_probe(app, cli);
+  add_apply(app, cli);
   add_restore(app, cli);
   try {
     app.parse(argc, argv);
