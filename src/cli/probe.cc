@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/cli.h"
+#include "cli/power_modes.h"
 #include "cli/this_machine.h"
 #include "engine/engine.h"
 #include "host/simulation/machine.h"
@@ -68,6 +69,7 @@ void print_machine(Host& host) {
                                               : format_metric(gauge->name(), *value);
     fmt::print("  {}  {}\n", gauge->name(), now);
   }
+  print_power_modes(host.files, machine);
 }
 
 int probe(const std::string& sysroot, const std::string& device) {

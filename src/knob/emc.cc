@@ -229,7 +229,7 @@ Error root_needed(Error why) {
   return why;
 }
 
-std::string left_out(double cap) { return "; levels above the power mode's cap of " + number_text(cap) + " Hz are left out"; }
+std::string left_out(double cap) { return "; levels above the power mode's cap of " + to_text(cap / 1e6) + " MHz are left out"; }
 
 constexpr const char* kPublished = "; the levels are those published for this SoC, the board does not show its own";
 
@@ -264,12 +264,11 @@ Result<std::unique_ptr<Knob>> find_lock(Host& host) {
   return std::make_unique<EmcLock>(host, parameter_of(levels, std::move(help)), std::move(table), state.has_value(), halt.has_value());
 }
 
-/// How far up a cap that was found may be moved: to that of the power mode, or where no mode is known, not at all.
+/// How far up a cap that was found may be moved: to that of the power mode, or where it has none to say, not at all.
 double highest_cap(const Files& files, const std::vector<double>& table, double found) {
   const auto model = read_nvpmodel(files);
   const PowerMode* const mode = model ? model->in_force() : nullptr;
-  if (mode == nullptr) return found;
-  return mode->mem_max_hz ? power_mode_ceiling(table, *mode->mem_max_hz, found) : table.back();
+  return mode != nullptr && mode->mem_max_hz ? power_mode_ceiling(table, *mode->mem_max_hz, found) : found;
 }
 
 Result<std::unique_ptr<Knob>> find_cap(Host& host) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <sstream>
 #include <string_view>
 
@@ -128,8 +129,8 @@ class Parser {
       return;
     }
     // -1 is the largest number there is; 0 is no cap for the memory clock (bandwidth manager) and for devfreq.
-    if (!number || *number <= 0) return;
-    const auto value = static_cast<double>(*number);
+    if (!number) return;
+    const double value = *number > 0 ? static_cast<double>(*number) : std::numeric_limits<double>::infinity();
     if (target.kind == Kind::kCpuClock) mode.cpu_max_hz[target.cpu] = value * 1e3;
     if (target.kind == Kind::kGpuClock) mode.gpu_max_hz = value;
     if (target.kind == Kind::kMemoryClock) mode.mem_max_hz = value;

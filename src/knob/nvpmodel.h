@@ -18,14 +18,14 @@ namespace polythrottle {
 struct PowerMode {
   int id = 0;
   std::string name;
-  std::map<int, double> cpu_max_hz;  ///< by CPU (as a rule the first of a cluster); a CPU without a cap is not in it
-  std::optional<double> gpu_max_hz;  ///< nullopt: no cap
-  std::optional<double> mem_max_hz;  ///< nullopt: no cap
-  std::set<int> offline;             ///< CPUs that it takes offline
+  std::map<int, double> cpu_max_hz;  ///< by CPU, as a rule the first of a cluster; infinite: no cap. The same for:
+  std::optional<double> gpu_max_hz;  ///< nullopt: the mode says nothing of it, and leaves it as it is
+  std::optional<double> mem_max_hz;
+  std::set<int> offline;  ///< CPUs that it takes offline
 
   /// "1 MODE_15W".
   std::string label() const;
-  /// The cap on a clock that these CPUs share; nullopt: none.
+  /// The cap on a clock that these CPUs share; nullopt: the mode says nothing of it.
   std::optional<double> cpu_cap(const std::set<int>& cpus) const;
 };
 
@@ -40,7 +40,7 @@ struct NvpModel {
 };
 
 /// The text of /etc/nvpmodel.conf. Both forms are read: sections PARAM (names for nodes) and POWER_MODEL (PARAM ARG VALUE), and the plain
-/// "PATH VALUE" lines of the first releases for TX2. A clock of -1 is none, as is 0; what is not understood is left out. Errors: kCorrupt
+/// "PATH VALUE" lines of the first releases for TX2. A cap of -1 is none, as is 0; what is not understood is left out. Errors: kCorrupt
 /// where there is no mode in it.
 Result<NvpModel> parse_nvpmodel(const std::string& conf);
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "host/fake.h"
 
 namespace polythrottle {
@@ -11,6 +13,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Pair;
+
+constexpr double kNone = std::numeric_limits<double>::infinity();
 
 /// As on an Orin Nano with JetPack 6: paths of two kernels, clocks of more than 32 bits, a mode that takes CPUs offline.
 const std::string kOrinNano =
@@ -79,9 +83,11 @@ TEST(NvpModel, ReadsModesAndTheirCapsAndNothingElse) {
   EXPECT_THAT(mode(*model, 0).offline, IsEmpty());
   EXPECT_EQ(mode(*model, 1).mem_max_hz, 3199e6);  // beyond 32 bits
   EXPECT_EQ(mode(*model, 2).name, "MAXN_SUPER");
-  EXPECT_THAT(mode(*model, 2).cpu_max_hz, IsEmpty());
-  EXPECT_EQ(mode(*model, 2).gpu_max_hz, std::nullopt);
-  EXPECT_EQ(mode(*model, 2).mem_max_hz, std::nullopt);
+  EXPECT_THAT(mode(*model, 2).cpu_max_hz, ElementsAre(Pair(0, kNone)));
+  EXPECT_EQ(mode(*model, 2).gpu_max_hz, kNone);
+  EXPECT_EQ(mode(*model, 2).mem_max_hz, kNone);
+  EXPECT_THAT(mode(*model, 3).cpu_max_hz, IsEmpty());
+  EXPECT_EQ(mode(*model, 3).mem_max_hz, std::nullopt);
   EXPECT_THAT(mode(*model, 3).offline, ElementsAre(1));
   EXPECT_EQ(mode(*model, 3).gpu_max_hz, 408e6);  // the line behind FAN_CONFIG belongs to no mode
 }
@@ -115,7 +121,7 @@ TEST(NvpModel, ReadsThePlainPathsOfTheFirstTx2Too) {
   EXPECT_EQ(maxq.mem_max_hz, 1331.2e6);
 }
 
-TEST(NvpModel, NumbersThatAreNoneAreNoCap) {
+TEST(NvpModel, WhatIsNoNumberIsLeftOut) {
   const auto model = parse_nvpmodel(
       "< POWER_MODEL ID=x NAME=A >\nGPU MAX_FREQ 1\n< POWER_MODEL ID=-1 NAME=B >\n"
       "< POWER_MODEL ID=7 >\nGPU MAX_FREQ 99999999999999999999999\nEMC MAX_FREQ fast\nGPU\nEMC MAX_FREQ\n< PM_CONFIG DEFAULT=quick >\n");
@@ -169,6 +175,7 @@ TEST(PowerModeCeiling, IsTheCapOrTheNextLevelAboveItOrWhereTheLimitWasFound) {
   EXPECT_EQ(power_mode_ceiling(table, 1120e6, 114.75e6), 1134.75e6);
   EXPECT_EQ(power_mode_ceiling(table, 1120e6, 1300.5e6), 1300.5e6);  // somebody raised it: the machine runs there already
   EXPECT_EQ(power_mode_ceiling(table, 2000e6, 114.75e6), 1300.5e6);
+  EXPECT_EQ(power_mode_ceiling(table, kNone, 114.75e6), 1300.5e6);
   EXPECT_EQ(power_mode_ceiling(table, 1.0, 114.75e6), 114.75e6);
 }
 
