@@ -38,10 +38,11 @@ void print_contradiction(const PowerMode& mode, const Machine& machine) {
   const double found = std::get<double>(*now);
   std::vector<double> table;
   for (const auto& level : (*knob)->parameter().levels) table.push_back(std::get<double>(level));
-  const double allowed = power_mode_ceiling(table, *mode.gpu_max_hz, 0.0);
-  if (found <= allowed && found >= std::min(*mode.gpu_max_hz, allowed)) return;
+  const double lowest = power_mode_ceiling(table, *mode.gpu_max_hz, 0.0);
+  const bool raised = std::any_of(table.begin(), table.end(), [&](double level) { return level >= *mode.gpu_max_hz && level < found; });
+  if (!raised && found >= lowest) return;
   fmt::print("    gpu_max_hz is at {}, though this mode {} {}: something else has changed it since\n", clock_text(found),
-             found > allowed ? "caps it at" : "allows", clock_text(allowed));
+             raised ? "caps it at" : "allows", clock_text(raised ? *mode.gpu_max_hz : lowest));
 }
 
 }  // namespace

@@ -192,8 +192,8 @@ std::optional<int> nvpmodel_status(const Files& files) {
 }
 
 double power_mode_ceiling(const std::vector<double>& table, double cap, double found) {
-  const auto at = std::lower_bound(table.begin(), table.end(), cap);
-  return std::max(at == table.end() ? table.back() : *at, found);
+  const auto above = std::upper_bound(table.begin(), table.end(), cap);
+  return std::max(above == table.begin() ? table.front() : *(above - 1), found);
 }
 
 }  // namespace polythrottle

@@ -51,9 +51,9 @@ Result<NvpModel> read_nvpmodel(const Files& files);
 /// The mode set last: /var/lib/nvpmodel/status, "pmode:0003 fmode:quiet". nullopt where it is not there or not understood.
 std::optional<int> nvpmodel_status(const Files& files);
 
-/// How far up a table (Hz, ascending, not empty) the power mode lets a clock go: to its cap, or to where the clock's limit was found,
-/// should that be higher. A cap between two values is the upper one: so TX2 runs in MAXP_CORE_ARM, whose file says 1120 MHz, at up to
-/// 1134.75.
+/// How far up a table (Hz, ascending, not empty) the power mode lets a clock go: to the highest value within the cap, or to where the
+/// clock's limit was found, should that be higher. It is where nvpmodel itself rounded up: TX2 runs in MAXP_CORE_ARM, whose file says 1120
+/// MHz, at up to 1134.75.
 double power_mode_ceiling(const std::vector<double>& table, double cap, double found);
 
 }  // namespace polythrottle

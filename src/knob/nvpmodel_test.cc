@@ -169,11 +169,12 @@ TEST(NvpModel, TheStatusIsDecimalWithLeadingZeros) {
   for (const char* wrong : {"", "pmode:", "pmode:x", "pmode:-1", "pmode:99999999999", "mode:1"}) EXPECT_EQ(status(wrong), std::nullopt);
 }
 
-TEST(PowerModeCeiling, IsTheCapOrTheNextLevelAboveItOrWhereTheLimitWasFound) {
+TEST(PowerModeCeiling, IsTheHighestLevelWithinTheCapOrWhereTheLimitWasFound) {
   const std::vector<double> table{114.75e6, 1032.75e6, 1134.75e6, 1300.5e6};
   EXPECT_EQ(power_mode_ceiling(table, 1032.75e6, 114.75e6), 1032.75e6);
-  EXPECT_EQ(power_mode_ceiling(table, 1120e6, 114.75e6), 1134.75e6);
-  EXPECT_EQ(power_mode_ceiling(table, 1120e6, 1300.5e6), 1300.5e6);  // somebody raised it: the machine runs there already
+  EXPECT_EQ(power_mode_ceiling(table, 1120e6, 114.75e6), 1032.75e6);
+  EXPECT_EQ(power_mode_ceiling(table, 1120e6, 1134.75e6), 1134.75e6);  // nvpmodel rounded up
+  EXPECT_EQ(power_mode_ceiling(table, 1120e6, 1300.5e6), 1300.5e6);    // somebody raised it: the machine runs there already
   EXPECT_EQ(power_mode_ceiling(table, 2000e6, 114.75e6), 1300.5e6);
   EXPECT_EQ(power_mode_ceiling(table, kNone, 114.75e6), 1300.5e6);
   EXPECT_EQ(power_mode_ceiling(table, 1.0, 114.75e6), 114.75e6);
