@@ -1,0 +1,62 @@
+#pragma once
+// Starts programs and reads what they print.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "host/host.h"
+
+namespace polythrottle {
+
+/// What to start: words[0] is a path, or a name looked for in PATH; no shell reads them.
+struct Program {
+  std::vector<std::string> words;
+  std::map<std::string, std::string> environment;  ///< added to ours
+};
+
+/// How a process ended.
+struct Exit {
+  int code = 0;    ///< where signal is 0
+  int signal = 0;  ///< that ended it; 0: it ended by itself
+};
+
+/// A program that runs, in a process group of its own. Used by one thread. Destroying it stops it without patience.
+class Process {
+ public:
+  static constexpr std::size_t kLongestLine = 64 * 1024;  ///< bytes; a longer one is cut there, its rest dropped
+  static constexpr std::size_t kTail = 4 * 1024;          ///< bytes
+
+  virtual ~Process() = default;
+  /// The next line of its standard output, without its end; any bytes. Nothing if none is complete by `deadline` (in the past: what is
+  /// there already), or if no more will come: see `ended`. What it prints last without a line end is a line too.
+  virtual std::optional<std::string> read_line(Clock::TimePoint deadline) = 0;
+  /// How it ended, once it has and all its lines are read.
+  virtual std::optional<Exit> ended() = 0;
+  /// SIGTERM to the whole group; what is left of it after `grace` gets SIGKILL. Calling it again does nothing.
+  virtual void stop(Seconds grace) = 0;
+  /// The last bytes that it printed on standard output and standard error, in the order we read them.
+  virtual const std::string& tail() const = 0;
+};
+
+/// `start` and what comes of it are used by one thread, which must not end before the processes do; `cpu_time` may be called from others.
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+  /// Can it be started? Errors: kNotFound, kPermission.
+  virtual Status check(const std::string& program) const = 0;
+  /// The process reads nothing (/dev/null), inherits no descriptor of ours but its two outputs, has no signal blocked or ignored, and dies
+  /// with us: no part of its group outlives this process, however that ends. Errors: kNotFound, kPermission, kIo.
+  virtual Result<std::unique_ptr<Process>> start(const Program& program) = 0;
+  /// CPU time (user and system) of all process groups started here, ended ones included. Never decreases. What a process of a group
+  /// started and did not wait for counts while it lives.
+  virtual Seconds cpu_time() const = 0;
+};
+
+/// Programs of the machine we run on, also where a fixture stands in for its files. The clock outlives it, and it its processes.
+std::unique_ptr<Launcher> real_launcher(Clock& clock);
+
+}  // namespace polythrottle
