@@ -14,7 +14,7 @@ set(POLYTHROTTLE_USES_host Threads::Threads nlohmann_json::nlohmann_json ${CMAKE
 set(POLYTHROTTLE_USES_trial nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_knob nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_engine polythrottle_onnxruntime_headers OpenSSL::Crypto ${CMAKE_DL_LIBS})
-set(POLYTHROTTLE_USES_workload Threads::Threads)
+set(POLYTHROTTLE_USES_workload Threads::Threads nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_surrogate Eigen3::Eigen Threads::Threads)
 set(POLYTHROTTLE_USES_journal SQLite::SQLite3 nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_report nlohmann_json::nlohmann_json)

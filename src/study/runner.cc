@@ -187,6 +187,15 @@ class Run {
     return trial;
   }
 
+  /// Stops what a workload leaves running between the end of `run` and the closing of the window.
+  struct EndOfTrial {
+    Workload& workload;
+    ~EndOfTrial() { workload.finish(); }
+  };
+
+  static Outcome broke(const Error& error) {
+    return ended(error.code == Errc::kUnsupported ? TrialState::kRefused : TrialState::kFailed, error.text());
+  }
   static Outcome ended(TrialState state, std::string note) { return Outcome{state, {}, {}, std::move(note), {}}; }
 
   /// Apply, read back, warm up, measure. Never fails: whatever goes wrong is an outcome.
@@ -217,8 +226,9 @@ class Run {
         return outcome;
       }
     }
+    const EndOfTrial end_of_trial{*device_.workload};
     if (const auto configured = device_.workload->configure(config); !configured) return refused(configured.error(), TrialState::kFailed);
-    if (const auto warm = device_.workload->warm_up(stop_); !warm) return ended(TrialState::kFailed, warm.error().text());
+    if (const auto warm = device_.workload->warm_up(stop_); !warm) return broke(warm.error());
     if (stop_.stop_requested()) return ended(TrialState::kVoid, kInterruptedNote);
     std::optional<Joules> spent;
     if (before) {
@@ -278,7 +288,7 @@ class Run {
   }
 
   Outcome judged(const Result<Work>& work, const Result<WindowReading>& reading, double events) {
-    if (!work) return ended(TrialState::kFailed, work.error().text());
+    if (!work) return broke(work.error());
     if (stop_.stop_requested()) return ended(TrialState::kVoid, kInterruptedNote);
     Outcome outcome;
     outcome.notes = work->notes;

@@ -10,40 +10,19 @@
 #include <latch>
 #include <limits>
 #include <mutex>
-#include <numeric>
 #include <thread>
 #include <utility>
 
 #include "workload/limit.h"
+#include "workload/steadiness.h"
 
 namespace polythrottle {
 namespace {
 
-constexpr Seconds kLongestWarmUp{5.0}, kShortestWarmUp{0.2};
-constexpr std::size_t kSteadyBatches = 5;    ///< compared with as many before them
-constexpr double kSteadyChange = 0.05;       ///< of their mean
 constexpr std::size_t kMaxWaiting = 10'000;  ///< requests; more than these and the device will not catch up
 constexpr double kMaxWaitingShare = 0.05;    ///< of the requests so far
 constexpr Seconds kLongestNap{0.1};          ///< so that a stop is noticed
 constexpr double kInstant = 1e-7;            ///< seconds; times closer than this are the same time
-
-/// Batches of one instance during warm-up.
-class Steadiness {
- public:
-  void add(double latency) {
-    latencies_.push_back(latency);
-    if (latencies_.size() > 2 * kSteadyBatches) latencies_.pop_front();
-  }
-  bool steady() const {
-    if (latencies_.size() < 2 * kSteadyBatches) return false;
-    const auto middle = latencies_.begin() + kSteadyBatches;
-    const double before = std::accumulate(latencies_.begin(), middle, 0.0), after = std::accumulate(middle, latencies_.end(), 0.0);
-    return std::abs(after - before) <= kSteadyChange * before;
-  }
-
- private:
-  std::deque<double> latencies_;
-};
 
 /// What the instances of one run have in common.
 struct Tally {

@@ -55,9 +55,12 @@ class Workload {
   virtual std::span<const Parameter> parameters() const = 0;
   /// Takes its part of a Config (other names are ignored). Errors: kOutOfRange, kUnsupported: the setting is refused; others: it failed.
   virtual Status configure(const Config& config) = 0;
-  /// Until latency is steady, or `stop`. Nothing before `run` is counted.
+  /// Until latency is steady, or `stop`. Nothing before `run` is counted. Errors, here and in `run`: kUnsupported: the setting is refused;
+  /// others: it failed.
   virtual Status warm_up(std::stop_token stop) = 0;
   virtual Result<Work> run(const Budget& budget, std::stop_token stop) = 0;
+  /// The trial is over, its window closed: nothing of it runs on. Also after an error.
+  virtual void finish() {}
 };
 
 }  // namespace polythrottle

@@ -1,0 +1,44 @@
+#pragma once
+// A command as a user types it, with knobs in it.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "space/config.h"
+
+namespace polythrottle {
+
+/// May a knob be called so? A letter or _, then letters, digits and _.
+bool is_knob_name(std::string_view name);
+
+/// Split into words as a shell does, and no more than that: blanks separate, '...' and "..." and \ quote. In any word {NAME} stands for
+/// the level of a knob, {{NAME}} for the characters {NAME}; every other brace is itself.
+class CommandLine {
+ public:
+  /// Errors: kInvalid for no word at all, an open quote, a NUL, or a character outside quotes that only a shell understands.
+  static Result<CommandLine> parse(std::string_view text);
+
+  const std::string& text() const { return text_; }
+  /// Names of the knobs in it, in the order they first stand there.
+  const std::vector<std::string>& names() const { return names_; }
+  /// The program to start; empty if its name depends on a knob.
+  std::string program() const;
+  /// Its words under a setting. Errors: kInvalid for a name that `config` lacks.
+  Result<std::vector<std::string>> words(const Config& config) const;
+
+ private:
+  struct Piece {
+    std::string text;
+    bool is_name = false;
+  };
+  using Word = std::vector<Piece>;
+  Word pieces_of(std::string_view word);
+
+  std::string text_;
+  std::vector<Word> words_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace polythrottle
