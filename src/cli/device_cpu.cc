@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -19,15 +17,6 @@
 
 namespace polythrottle {
 namespace {
-
-Result<double> to_number(const std::string& text, const std::string& what) {
-  double value = 0.0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value)) {
-    return fail(Errc::kInvalid, fmt::format("{}: '{}' is no number", what, text));
-  }
-  return value;
-}
 
 Result<EngineOptions> engine_options(const TuneOptions& options) {
   EngineOptions out;
@@ -47,25 +36,6 @@ Result<EngineOptions> engine_options(const TuneOptions& options) {
     TRY(const auto pairs, parse_pairs(text));
     for (const auto& [name, value] : pairs) {
       TRY(out.inputs[name], to_number(value, "--input " + name));
-    }
-  }
-  return out;
-}
-
-Result<MeterOptions> meter_options(const TuneOptions& options) {
-  MeterOptions out;
-  if (options.power_model.empty()) return out;
-  TRY(const auto pairs, parse_pairs(options.power_model));
-  for (const auto& [name, value] : pairs) {
-    TRY(const double watts, to_number(value, "--power-model " + name));
-    if (watts <= 0.0 || watts > 1e4)
-      return fail(Errc::kInvalid, fmt::format("--power-model {}={}: watts per CPU, above zero", name, value));
-    if (name == "idle") {
-      out.idle_watts_per_cpu = watts;
-    } else if (name == "active") {
-      out.active_watts_per_cpu = watts;
-    } else {
-      return fail(Errc::kInvalid, fmt::format("--power-model has no '{}'", name), "idle=W,active=W");
     }
   }
   return out;

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
+#include "cli/cli.h"
 #include "cli/open_device.h"
 #include "study/device.h"
 
@@ -45,6 +47,34 @@ Result<std::unique_ptr<Meter>> choose_meter(Machine& machine, const std::string&
 }
 
 }  // namespace
+
+Result<double> to_number(const std::string& text, const std::string& what) {
+  double value = 0.0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value)) {
+    return fail(Errc::kInvalid, fmt::format("{}: '{}' is no number", what, text));
+  }
+  return value;
+}
+
+Result<MeterOptions> meter_options(const TuneOptions& options) {
+  MeterOptions out;
+  if (options.power_model.empty()) return out;
+  TRY(const auto pairs, parse_pairs(options.power_model));
+  for (const auto& [name, value] : pairs) {
+    TRY(const double watts, to_number(value, "--power-model " + name));
+    if (watts <= 0.0 || watts > 1e4)
+      return fail(Errc::kInvalid, fmt::format("--power-model {}={}: watts per CPU, above zero", name, value));
+    if (name == "idle") {
+      out.idle_watts_per_cpu = watts;
+    } else if (name == "active") {
+      out.active_watts_per_cpu = watts;
+    } else {
+      return fail(Errc::kInvalid, fmt::format("--power-model has no '{}'", name), "idle=W,active=W");
+    }
+  }
+  return out;
+}
 
 Result<std::vector<int>> own_levels(const std::string& name, const std::vector<std::string>& texts, int reference) {
   if (texts.empty()) return std::vector<int>{reference};

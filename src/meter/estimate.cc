@@ -1,8 +1,8 @@
 // A model in place of a sensor, for machines that show none (virtual machines above all):
 //
-//   energy = idle_watts_per_cpu x online CPUs x time + active_watts_per_cpu x CPU time of this process x (f / fmax)^2
+//   energy = idle_watts_per_cpu x online CPUs x time + active_watts_per_cpu x CPU time of the work x (f / fmax)^2
 //
-// f is the mean clock of the CPUs where cpufreq tells it, else the last factor is 1. The square stands between the linear rise of
+// The work is this process, or what it has started (MeterOptions::work_cpu). f is the mean clock of the CPUs where cpufreq tells it, else the last factor is 1. The square stands between the linear rise of
 // dynamic power with the clock alone and the cube that a voltage falling along with the clock would give.
 //
 // Defaults: 0.74 W per logical CPU at rest and 3.50 W at full load, hence 2.76 W for being busy: MIN_WATTS_AVG and MAX_WATTS_AVG that
@@ -33,11 +33,12 @@ class EstimateMeter : public Meter {
         active_watts_(options.active_watts_per_cpu > 0 ? options.active_watts_per_cpu : kDefaultActiveWatts),
         clock_paths_(std::move(clock_paths)),
         full_khz_(full_khz),
+        work_cpu_(options.work_cpu ? options.work_cpu : [&host] { return host.clock.process_cpu(); }),
         start_(host.clock.now()),
-        last_cpu_(host.clock.process_cpu()),
+        last_cpu_(work_cpu_()),
         last_ratio_(clock_ratio(1.0)) {
     info_ = {.name = "estimate",
-             .boundary = "model: this process's share plus the idle power of " + std::to_string(cpus) + " CPUs; no disks, no GPU",
+             .boundary = "model: the share of " + options.worker + " plus the idle power of " + std::to_string(cpus) + " CPUs; no disks, no GPU",
              .estimated = true,
              .refresh = Seconds(1e-3),
              .error = "+-50 % on each coefficient (1 sigma)",
@@ -54,7 +55,7 @@ class EstimateMeter : public Meter {
     }
     info_.read_cost = best;
     start_ = host.clock.now();
-    last_cpu_ = host.clock.process_cpu();
+    last_cpu_ = work_cpu_();
     active_ = 0.0;
     exponent_effect_ = 0.0;
   }
@@ -64,7 +65,7 @@ class EstimateMeter : public Meter {
   Result<MeterSample> read() override {
     const double ratio = clock_ratio(last_ratio_);
     const auto at = host_.clock.now();
-    const Seconds cpu = host_.clock.process_cpu();
+    const Seconds cpu = work_cpu_();
     // The clock between two reads is taken as the mean of what they saw.
     const double mean_ratio = 0.5 * (ratio + last_ratio_);
     const double busy_joules = active_watts_ * std::max(0.0, (cpu - last_cpu_).count());
@@ -99,6 +100,7 @@ class EstimateMeter : public Meter {
   double active_watts_;  ///< per busy CPU
   std::vector<std::string> clock_paths_;
   double full_khz_;
+  std::function<Seconds()> work_cpu_;
   MeterInfo info_;
   Clock::TimePoint start_;
   Seconds last_cpu_;

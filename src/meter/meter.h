@@ -1,6 +1,7 @@
 #pragma once
 // One energy counter, with what it covers and how far it may be off.
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -49,10 +50,14 @@ struct MeterDiscovery {
   std::vector<MeterAbsence> absent;
 };
 
-/// Coefficients a user may state for the estimate; see meter/estimate.cc for the defaults and their source.
+/// What the estimate goes by; see meter/estimate.cc for the default coefficients and their source.
 struct MeterOptions {
   double idle_watts_per_cpu = 0.0;    ///< 0: the default
   double active_watts_per_cpu = 0.0;  ///< 0: the default; added to idle while a CPU is busy
+  /// CPU time of the work since some moment, never decreasing; safe from several threads, lives as long as the meters. Absent: of this
+  /// process.
+  std::function<Seconds()> work_cpu;
+  std::string worker = "this process";  ///< whose time that is, for people
 };
 
 struct MeterDriver {
