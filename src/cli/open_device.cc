@@ -65,13 +65,22 @@ Result<Config> parse_reference(const std::string& text, const std::vector<Parame
 }
 
 Result<OpenedDevice> open_device(const TuneOptions& options, Host& host) {
-  constexpr std::string_view kRecorded = "recorded:", kSimulated = "sim:", kKinds = "cpu, recorded:FILE.csv#WORKLOAD, sim:BOARD";
-  if (options.device.empty()) return fail(Errc::kInvalid, "--device is missing", std::string(kKinds));
+  constexpr std::string_view kRecorded = "recorded:", kSimulated = "sim:", kKinds = "cpu, command, recorded:FILE.csv#WORKLOAD, sim:BOARD";
+  const bool is_command = options.device == "command" || (options.device.empty() && options.command);
+  if (options.device.empty() && !is_command) return fail(Errc::kInvalid, "--device is missing", std::string(kKinds));
+  if (!is_command && options.command) {
+    return fail(Errc::kInvalid, fmt::format("--command runs on this machine, not on the device '{}'", options.device),
+                "leave --device out, or say --device command");
+  }
+  if (!is_command && (options.warm_up_seconds || options.command_timeout_seconds)) {
+    return fail(Errc::kInvalid, "--warm-up and --command-timeout are for --command");
+  }
   if (options.device.starts_with(kSimulated)) return open_simulated_device(options, options.device.substr(kSimulated.size()));
   if (!options.precision.empty() || !options.space.empty() || !options.faults.empty()) {
     return fail(Errc::kInvalid, "--precision, --space and --faults are for simulated boards");
   }
   if (options.device.starts_with(kRecorded)) return open_recorded_device(options, host, options.device.substr(kRecorded.size()));
+  if (is_command) return open_command_device(options, host);
   if (options.device == "cpu") return open_cpu_device(options, host);
   return fail(Errc::kInvalid, fmt::format("unknown device '{}'", options.device), std::string(kKinds));
 }

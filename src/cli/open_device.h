@@ -20,6 +20,7 @@ Result<OpenedDevice> open_device(const TuneOptions& options, Host& host);
 // One file each; called by open_device.
 Result<OpenedDevice> open_recorded_device(const TuneOptions& options, Host& host, const std::string& rest);
 Result<OpenedDevice> open_cpu_device(const TuneOptions& options, Host& host);
+Result<OpenedDevice> open_command_device(const TuneOptions& options, Host& host);
 Result<OpenedDevice> open_simulated_device(const TuneOptions& options, const std::string& board);
 
 /// A level of `parameter` written as text: its own text, or a number equal to it. Errors: kInvalid with the levels there are.

@@ -110,10 +110,10 @@ StudyFacts describe_study(const TuneOptions& o, const Device& device, const Plan
   facts[fact::kBudget] = std::to_string(plan.budget);
   facts[fact::kOptions] = typed.dump();
   facts[fact::kNotes] = Json(device.notes).dump();
-  facts[fact::kConditions] =
-      Json{{"dim", o.dimensions},      {"input", o.inputs},  {"provider", o.provider},     {"power_model", o.power_model},
-           {"precision", o.precision}, {"faults", o.faults}, {"window", o.window_seconds}, {"window_limit", o.window_limit_seconds}}
-          .dump();
+  Json conditions{{"dim", o.dimensions},      {"input", o.inputs},  {"provider", o.provider},     {"power_model", o.power_model},
+                  {"precision", o.precision}, {"faults", o.faults}, {"window", o.window_seconds}, {"window_limit", o.window_limit_seconds}};
+  if (o.warm_up_seconds) conditions["warm_up"] = *o.warm_up_seconds;
+  facts[fact::kConditions] = conditions.dump();
   return facts;
 }
 
@@ -127,9 +127,9 @@ std::string shown(const StudyFacts& facts, const std::string& key) {
 
 /// What must not differ when a study goes on.
 Status same_study(const StudyFacts& before, const StudyFacts& now) {
-  for (const std::string key :
-       {fact::kDevice, fact::kSha256, fact::kSpace, fact::kCandidates, fact::kReference, fact::kObjective, fact::kSlo, fact::kConstraints,
-        fact::kLoad, fact::kMeter, fact::kOptimizer, fact::kSeed, fact::kDeviceText, fact::kConditions, fact::kAllowed, fact::kSearch}) {
+  for (const std::string key : {fact::kDevice, fact::kSha256, fact::kCommand, fact::kSpace, fact::kCandidates, fact::kReference,
+                                fact::kObjective, fact::kSlo, fact::kConstraints, fact::kLoad, fact::kMeter, fact::kOptimizer, fact::kSeed,
+                                fact::kDeviceText, fact::kConditions, fact::kAllowed, fact::kSearch}) {
     const bool newer = key == fact::kAllowed || key == fact::kSearch;  // studies of older versions lack them, and go on without
     const auto a = before.find(key), b = now.find(key);
     if (a == before.end() && (b == now.end() || newer)) continue;
@@ -164,8 +164,9 @@ Result<std::string> default_study_path() {
 
 void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptions& o) {
   const Device& device = opened.device;
-  fmt::print("Device   {}\nLoad     {}\nEnergy   {}: {}\n", opened.facts.at(fact::kDeviceText), opened.facts.at(fact::kLoad),
-             to_string(device.energy_provenance), device.meter_boundary);
+  fmt::print("Device   {}\n", opened.facts.at(fact::kDeviceText));
+  if (const auto command = opened.facts.find(fact::kCommand); command != opened.facts.end()) fmt::print("Command  {}\n", command->second);
+  fmt::print("Load     {}\nEnergy   {}: {}\n", opened.facts.at(fact::kLoad), to_string(device.energy_provenance), device.meter_boundary);
   fmt::print("Space    {} candidates; reference {}\n", device.space.size(), device.reference.text());
   fmt::print("Search   {}\n\n", describe_search(o, plan.search));
   std::vector<std::vector<std::string>> rows{{"knob", "levels"}};

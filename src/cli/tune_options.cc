@@ -52,8 +52,13 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
     optimizers += fmt::format("{}{} ({})", optimizers.empty() ? "" : ", ", driver->name, driver->summary);
 
   const char* kWhat = "What to tune";
-  c.add_option("--device", o.device, "cpu, recorded:FILE.csv#WORKLOAD, sim:jetson-tx2, sim:jetson-orin")->group(kWhat);
+  c.add_option("--device", o.device, "cpu, command (default with --command), recorded:FILE.csv#WORKLOAD, sim:jetson-tx2, sim:jetson-orin")
+      ->group(kWhat);
   c.add_option("--model", o.model, "ONNX file; on simulated boards efficientnet-b0, -b4, -b7 or bert-base")->group(kWhat);
+  c.add_option("--command", o.command,
+               "Program that does the work on this machine and prints a JSON line per batch; {NAME} stands for a knob's level, --knob gives "
+               "them (docs/command.md)")
+      ->group(kWhat);
   c.add_option("--slo", o.slo, "Latency limit: p99=50ms, p95=80ms, mean=20ms, or 1.2x the reference's mean")->group(kWhat);
   c.add_option("--constraint", o.constraints, "Further limit, repeatable: power<=15W, throughput>=100/s, temperature<=70C, memory<=2GB")
       ->group(kWhat)
@@ -108,6 +113,12 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
       ->check(duration_number())
       ->group(kLoad)
       ->capture_default_str();
+  c.add_option("--warm-up", o.warm_up_seconds, "Of a command: longest, in seconds from its first batch on (default 5)")
+      ->check(duration_number())
+      ->group(kLoad);
+  c.add_option("--command-timeout", o.command_timeout_seconds, "A command that reports no batch for so many seconds failed (default 30)")
+      ->check(duration_number())
+      ->group(kLoad);
   c.add_option("--meter", o.meter, "rapl or estimate (default: the best this machine has)")->group(kLoad);
   c.add_option("--power-model", o.power_model, "Watts per CPU for the estimate: idle=0.74,active=2.76")->group(kLoad);
   c.add_option("--pace", o.pace_seconds, "Seconds each trial of a recorded table takes")->check(duration_number())->group(kLoad);
@@ -137,6 +148,7 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
   c.footer(
       "Examples:\n"
       "  polythrottle tune --device cpu --model net.onnx --slo p99=50ms\n"
+      "  polythrottle tune --command './bench --batch={batch} net.plan' --knob batch=1,2,4,8 --slo p95=80ms\n"
       "  polythrottle tune --device sim:jetson-orin --model efficientnet-b4 --slo 1.2x\n"
       "  polythrottle tune --device 'recorded:table.csv#resnet50' --slo 1.2x --optimizer grid --json -");
 }

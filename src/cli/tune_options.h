@@ -17,6 +17,7 @@ inline constexpr char kDefaultOptimizer[] = "polythrottle";
 
 struct TuneOptions {
   std::string device, model, slo;
+  std::optional<std::string> command;  ///< program that does the work, {NAME} in it for knobs
   std::string objective = "energy";
   std::vector<std::string> constraints;  ///< METRIC<=LIMIT
   std::vector<std::string> knobs;        ///< NAME=LEVEL,LEVEL,... or NAME=off
@@ -34,6 +35,8 @@ struct TuneOptions {
   std::optional<double> batch_delay_seconds;
   double window_seconds = 1.0;
   double window_limit_seconds = 20.0;
+  std::optional<double> warm_up_seconds;          ///< of a command: longest, from its first batch on
+  std::optional<double> command_timeout_seconds;  ///< longest time without a batch
   std::optional<std::size_t> confirm;
   std::optional<std::size_t> budget;
   std::optional<std::size_t> max_violations;

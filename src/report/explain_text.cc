@@ -37,6 +37,7 @@ std::string head(const Explanation& e) {
   for (const auto& c : e.summary.constraints) limits += (limits.empty() ? "" : ", ") + describe(c);
   Rows rows{{"Device", fact_of(e.summary, fact::kDeviceText)}};
   if (e.summary.facts.contains(fact::kModel)) rows.push_back({"Model", fact_of(e.summary, fact::kModel)});
+  if (e.summary.facts.contains(fact::kCommand)) rows.push_back({"Command", fact_of(e.summary, fact::kCommand)});
   rows.push_back({"Limits", limits});
   rows.push_back(
       {"Best", fmt::format("{} ({}; P(meets limits) {})", setting_text(e.best),

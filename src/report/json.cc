@@ -49,6 +49,7 @@ Json summary_json(const Summary& s) {
            {"device", fact_text(s, fact::kDevice)},
            {"model", fact_text(s, fact::kModel)}};
   out["sha256"] = fact_text(s, fact::kSha256);
+  if (s.facts.contains(fact::kCommand)) out["command"] = fact_text(s, fact::kCommand);
   out["load"] = fact_text(s, fact::kLoad);
   out["meter"] = {
       {"name", fact_text(s, fact::kMeter)}, {"boundary", fact_text(s, fact::kBoundary)}, {"provenance", to_string(s.provenance)}};

@@ -202,6 +202,7 @@ std::string render_answer(const Summary& s) {
   for (const auto& c : s.constraints) limits += (limits.empty() ? "" : ", ") + describe(c);
   std::vector<std::vector<std::string>> head{{"Device", fact_of(s, fact::kDeviceText)}};
   if (s.facts.contains(fact::kModel)) head.push_back({"Model", fact_of(s, fact::kModel)});
+  if (s.facts.contains(fact::kCommand)) head.push_back({"Command", fact_of(s, fact::kCommand)});
   head.push_back({"Limits", limits.empty() ? "not resolved yet" : limits});
   head.push_back({"Load", fact_of(s, fact::kLoad)});
   head.push_back({"Energy", fmt::format("{}: {}", to_string(s.provenance), fact_of(s, fact::kBoundary))});

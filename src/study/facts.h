@@ -22,6 +22,7 @@ inline constexpr char kDevice[] = "device";    ///< * as typed
 inline constexpr char kDeviceText[] = "device_description";
 inline constexpr char kModel[] = "model";              ///< path as typed; absent for a recorded table
 inline constexpr char kSha256[] = "sha256";            ///< * of the model, or of the recorded table
+inline constexpr char kCommand[] = "command";          ///< * as typed; absent where no command runs
 inline constexpr char kSpace[] = "space";              ///< * JSON list of parameters
 inline constexpr char kAllowed[] = "allowed";          ///< * which of their combinations are candidates (Space::ranges)
 inline constexpr char kCandidates[] = "candidates";    ///< * number of them
