@@ -64,7 +64,8 @@ Error load_error(const std::string& library) {
   const char* const said = dlerror();
   const std::string words = said == nullptr ? "failed" : said;
   if (words.find("cannot open shared object file: No such file") != std::string::npos) {
-    return {Errc::kNotFound, "look for NVIDIA GPUs: no " + library, "it comes with the NVIDIA driver; for this GPU's clocks, install that"};
+    return {Errc::kNotFound, "look for NVIDIA GPUs: no " + library,
+            "it comes with the NVIDIA driver: install that where there is such a GPU"};
   }
   return {Errc::kUnsupported, "load " + library + ": " + words, {}};
 }

@@ -103,7 +103,11 @@ class NvmlFiles : public Files {
   Result<std::vector<std::string>> list(const std::string& folder) const override {
     const auto place = place_of(folder);
     if (!place) return base_.list(folder);
-    TRY(auto names, recorded() ? base_.list(folder) : list_nodes(*place));
+    auto listed = recorded() ? base_.list(folder) : list_nodes(*place);
+    if (!listed && recorded() && place->gpu.empty() && listed.error().code == Errc::kNotFound) {
+      return fail(Errc::kNotFound, "look for NVIDIA GPUs: this recorded machine has none");
+    }
+    TRY(auto names, std::move(listed));
     if (place->gpu.empty() && !mount_.gpu.empty()) return only_chosen(names);
     return names;
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "host/nvml_stub.h"
 #include "knob/fake_cgroup.h"
 #include "knob/lease.h"
 
@@ -36,7 +37,7 @@ class WatchedFiles : public Files {
   Files& inner_;
 };
 
-/// A machine by name: a fixture folder, or control groups in memory.
+/// A machine by name: a fixture folder, control groups in memory, or the GPUs of a stand-in library, one of them found locked.
 class KnobConformance : public ::testing::TestWithParam<const char*> {
  protected:
   KnobConformance() {
@@ -45,6 +46,10 @@ class KnobConformance : public ::testing::TestWithParam<const char*> {
       auto fake = std::make_unique<FakeFiles>();
       add_fake_cgroups(*fake, name.back() - '0');
       inner_ = std::move(fake);
+    } else if (name.starts_with("nvml-")) {
+      NvmlMount mount{.library = kNvmlStub, .gpu = name.substr(5), .found_graphics_lock = "500 900", .found_memory_lock = "405 5001"};
+      stub_ = std::make_unique<StubMachine>(mount);
+      inner_ = std::move(stub_->files);
     } else {
       scratch_ = std::make_unique<ScratchFolder>(std::filesystem::path(POLYTHROTTLE_SOURCE_DIR) / "tests/fixtures" / name);
       inner_ = real_files(scratch_->path().string());
@@ -62,6 +67,7 @@ class KnobConformance : public ::testing::TestWithParam<const char*> {
   }
 
   std::unique_ptr<ScratchFolder> scratch_;
+  std::unique_ptr<StubMachine> stub_;
   std::unique_ptr<Files> inner_;
   std::unique_ptr<WatchedFiles> files_;
   FakeClock clock_;
@@ -160,7 +166,7 @@ TEST_P(KnobConformance, RestoresExactly) {
 
 INSTANTIATE_TEST_SUITE_P(Machines, KnobConformance,
                          ::testing::Values("x86-intel_pstate-rapl", "arm64-cpufreq-table", "jetson-tx2-jp46", "jetson-agx-orin-jp5",
-                                           "cgroup-v1", "cgroup-v2"),
+                                           "x86-nvidia-2gpu", "nvml-0", "nvml-1", "cgroup-v1", "cgroup-v2"),
                          [](const auto& machine) {
                            std::string name = machine.param;
                            std::replace_if(
