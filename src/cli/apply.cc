@@ -126,7 +126,8 @@ int apply(const ApplyOptions& o, Cli& cli) {
                           profile->program.empty() ? "" : "start the program with " + setting_text(profile->program)},
                     kExitFailure);
   }
-  ThisMachine here(cli.sysroot);
+  ThisMachine here(cli.sysroot, cli.gpu, cli.injection);
+  if (const auto fits = here.check_gpu(); !fits) return complain(fits.error(), usage_or_failure(fits.error()));
   Host& host = here.host();
   if (const auto same = check_machine(*profile, machine_facts(host)); !same) return complain(same.error(), kExitFailure);
   const Machine machine = discover(host, {});

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "cli/this_machine.h"
 
 namespace polythrottle {
 
@@ -20,6 +21,7 @@ inline constexpr int kExitInterrupted = 130;
 
 /// What main gives every subcommand and gets back.
 struct Cli {
+  GpuOptions gpu;
   std::string sysroot;             ///< put before /sys and /proc: a fixture folder instead of this machine
   std::stop_token stop;            ///< set by SIGINT, SIGTERM, SIGHUP
   Injection* injection = nullptr;  ///< for tests of the program itself (docs/testing.md); null in an ordinary run
@@ -47,6 +49,9 @@ int complain(const Error& error, int exit_code);
 
 /// "cpu_hz=2000000,batch=4" as name and text pairs. Errors: kInvalid.
 Result<std::vector<std::pair<std::string, std::string>>> parse_pairs(const std::string& text, char separator = ',');
+
+/// The exit code an error leads to: kInvalid is the user's mistake.
+inline int usage_or_failure(const Error& error) { return error.code == Errc::kInvalid ? kExitUsage : kExitFailure; }
 
 /// Writes a whole file: beside it first, then renamed, so that a failure leaves the old one; a link's target, not the link. "-" is stdout;
 /// what exists and is no regular file (a pipe, a device) is written to as it is.

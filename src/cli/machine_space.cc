@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/open_device.h"
+#include "platform/nvidia.h"
 #include "study/device.h"
 
 namespace polythrottle {
@@ -97,6 +98,7 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
                                         const Space::Coupling& allowed, Runs runs) {
   MachineSpace out;
   std::vector<Parameter> parameters(own.begin(), own.end());
+  bool on_gpu = false;
   for (auto& knob : machine.knobs_by_request) {
     if (wanted.contains(knob->parameter().name)) machine.knobs.push_back(std::move(knob));
   }
@@ -116,7 +118,10 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
       }
       wanted.erase(it);
       if (off) continue;  // neither moved nor part of the space
+    } else if (runs == Runs::kOnCpu && of_nvidia_gpu(*knob)) {
+      continue;  // a GPU of its own does nothing for a network on the CPU, unless it is asked for by name
     }
+    if (of_nvidia_gpu(*knob)) on_gpu = true;
     parameters.push_back(std::move(p));
     out.knobs.push_back(std::move(knob));
   }
@@ -133,6 +138,7 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
   if (!out.space.find(out.reference)) {
     return fail(Errc::kInvalid, fmt::format("the reference {} is not in the space", out.reference.text()), "--reference names another");
   }
+  if (on_gpu) out.notes = machine.gpu_notes;
   if (!out.space.thinned().empty()) out.notes.push_back(out.space.thinned());
   return out;
 }

@@ -6,7 +6,6 @@
 
 #include "cli/cli.h"
 #include "cli/power_modes.h"
-#include "cli/this_machine.h"
 #include "engine/engine.h"
 #include "host/simulation/machine.h"
 #include "knob/lease.h"
@@ -52,7 +51,9 @@ void print_machine(Host& host) {
                knob->parameter().name, knob->parameter().help);
   }
   for (const auto& absence : machine.absent_knobs) print_absent(absence.name, absence.why);
-  fmt::print("  batch, threads, instances  knobs of the program itself, with --model\n\nMeters\n");
+  fmt::print("  batch, threads, instances  knobs of the program itself, with --model\n");
+  for (const auto& note : machine.gpu_notes) fmt::print("  Note: {}\n", note);
+  fmt::print("\nMeters\n");
   bool first = true;
   for (const auto& meter : machine.meters) {
     const MeterInfo& info = meter->info();
@@ -72,10 +73,11 @@ void print_machine(Host& host) {
   print_power_modes(host.files, machine);
 }
 
-int probe(const std::string& sysroot, const std::string& device) {
+int probe(const Cli& cli, const std::string& device) {
   constexpr std::string_view kSimulated = "sim:";
   if (device.empty()) {
-    ThisMachine machine(sysroot);
+    ThisMachine machine(cli.sysroot, cli.gpu);
+    if (const auto fits = machine.check_gpu(); !fits) return complain(fits.error(), usage_or_failure(fits.error()));
     print_machine(machine.host());
     print_engines();
     return kExitOk;
@@ -99,7 +101,7 @@ void add_probe(CLI::App& app, Cli& cli) {
   CLI::App* command = app.add_subcommand("probe", "List knobs, meters and engines of this machine; changes nothing");
   auto device = std::make_shared<std::string>();
   command->add_option("--device", *device, "sim:jetson-tx2 or sim:jetson-orin instead of this machine");
-  command->callback([device, &cli] { cli.exit_code = probe(cli.sysroot, *device); });
+  command->callback([device, &cli] { cli.exit_code = probe(cli, *device); });
 }
 
 }  // namespace polythrottle

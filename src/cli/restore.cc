@@ -5,7 +5,6 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/cli.h"
-#include "cli/this_machine.h"
 #include "knob/lease.h"
 #include "platform/platform.h"
 
@@ -13,7 +12,7 @@ namespace polythrottle {
 namespace {
 
 int restore(const Cli& cli) {
-  ThisMachine here(cli.sysroot, cli.injection);
+  ThisMachine here(cli.sysroot, cli.gpu, cli.injection);
   Host& host = here.host();
   const Machine machine = discover(host, {});
   std::vector<Knob*> knobs;

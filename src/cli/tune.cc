@@ -13,7 +13,6 @@
 #include "cli/cli.h"
 #include "cli/open_device.h"
 #include "cli/progress.h"
-#include "cli/this_machine.h"
 #include "cli/tune_options.h"
 #include "cli/tune_search.h"
 #include "cli/version.h"
@@ -34,8 +33,6 @@ struct Failure {
   Error error;
   int code = kExitFailure;
 };
-
-int usage_or_failure(const Error& error) { return error.code == Errc::kInvalid ? kExitUsage : kExitFailure; }
 
 /// Everything that can be checked before a device is opened.
 Status check_options(const TuneOptions& o) {
@@ -255,7 +252,8 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     if (const auto constraint = parse_constraint(text); !constraint) return usage(constraint.error());
   }
 
-  ThisMachine here(cli.sysroot, cli.injection);
+  ThisMachine here(cli.sysroot, cli.gpu, cli.injection);
+  if (const auto fits = here.check_gpu(); !fits) return either(fits.error());
   auto opened = open_device(o, here.host());
   if (!opened) return either(opened.error());
   Device& device = opened->device;
@@ -322,6 +320,9 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   Result<StudyEnd> end = fail(Errc::kIo, "not run");
   {
     if (!o.quiet && !path.empty()) tell("Study {}\n", path);
+    for (const auto& note : device.notes) {
+      if (!o.quiet) tell("Note: {}\n", note);
+    }
     Progress progress(o.quiet, device.energy_provenance, plan->budget);
     end = run_study(device, *journal, lease.get(), **optimizer, *plan, progress.observer(), cli.stop);
   }

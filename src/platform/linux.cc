@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "platform/jetson.h"
+#include "platform/nvidia.h"
 #include "platform/platform.h"
 
 namespace polythrottle {
@@ -84,6 +85,7 @@ std::map<std::string, std::string> machine_facts(const Host& host) {
       {"board", board_name(host.files)},
   };
   facts.merge(jetson_facts(host.files));
+  facts.merge(nvidia_facts(host.files));
   std::erase_if(facts, [](const auto& fact) { return fact.second.empty(); });
   return facts;
 }
@@ -95,6 +97,11 @@ Machine discover(Host& host, const MeterOptions& options) {
     append(driver->by_request ? machine.knobs_by_request : machine.knobs, std::move(found.knobs));
     append(machine.absent_knobs, std::move(found.absent));
   }
+  // What one driver lacks another may have: a Jetson's GPU clock is absent where an NVIDIA GPU of its own has one of that name.
+  std::erase_if(machine.absent_knobs, [&](const Absence& absence) {
+    return std::any_of(machine.knobs.begin(), machine.knobs.end(),
+                       [&](const auto& knob) { return knob->parameter().name == absence.name; });
+  });
   std::vector<const MeterDriver*> drivers(meter_drivers().begin(), meter_drivers().end());
   std::stable_sort(drivers.begin(), drivers.end(), [](const auto* a, const auto* b) { return a->preference < b->preference; });
   for (const MeterDriver* driver : drivers) {
@@ -104,6 +111,9 @@ Machine discover(Host& host, const MeterOptions& options) {
   }
   machine.gauges = discover_gauges(host);
   machine.coupling = coupling_of(machine.knobs);
+  if (std::any_of(machine.knobs.begin(), machine.knobs.end(), [](const auto& knob) { return of_nvidia_gpu(*knob); })) {
+    machine.gpu_notes = nvidia_notes(host.files);
+  }
 
   const auto facts = machine_facts(host);
   const auto fact = [&](const char* key, const char* unknown) {
@@ -114,6 +124,7 @@ Machine discover(Host& host, const MeterOptions& options) {
   // Jetsons call every core "ARMv8 Processor": the board's own name says more.
   machine.description = fact("board", fact("cpu_model", "unknown CPU").c_str()) + ", " + cpus +
                         (cpus == "1" ? " logical CPU" : " logical CPUs") + ", Linux " + fact("kernel", "(unknown)");
+  if (facts.contains("gpu")) machine.description += ", " + facts.at("gpu");
   return machine;
 }
 

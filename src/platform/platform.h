@@ -17,6 +17,7 @@ struct Machine {
   std::vector<std::unique_ptr<Knob>> knobs;             ///< in the order in which a configuration is written
   std::vector<std::unique_ptr<Knob>> knobs_by_request;  ///< to be put behind the others where somebody asks for one by name
   std::vector<Absence> absent_knobs;
+  std::vector<std::string> gpu_notes;  ///< what to know before the knobs of an NVIDIA GPU are moved; empty without them
   /// Which settings of these knobs go together (gpu_min_hz <= gpu_max_hz); absent: all. Valid while the knobs live; names that are none of
   /// theirs, and knobs that are missing from a configuration, do not count.
   Space::Coupling coupling;
@@ -31,7 +32,7 @@ Machine discover(Host& host, const MeterOptions& options);
 
 /// Facts that a measurement depends on, for its provenance: hostname, kernel, cpu_model, logical_cpus, and where cpufreq has them
 /// cpu_driver and governor (several, if the policies differ: "performance, powersave"); on boards with a device tree, board; on a Jetson
-/// also l4t and power_mode. What cannot be read is left out.
+/// also l4t and power_mode; of an NVIDIA GPU that is no part of a Jetson gpu, gpu_uuid and gpu_driver. What cannot be read is left out.
 std::map<std::string, std::string> machine_facts(const Host& host);
 
 }  // namespace polythrottle
