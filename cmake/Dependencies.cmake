@@ -1,4 +1,7 @@
 # Well-kept libraries from the distribution. Each folder says here what it uses; nothing else sees it.
+if(POLYTHROTTLE_STATIC)
+  set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
+endif()
 find_package(Threads REQUIRED)
 find_package(tl-expected REQUIRED)
 find_package(fmt 9 REQUIRED)
@@ -9,7 +12,13 @@ find_package(SQLite3 3.34 REQUIRED)
 find_package(OpenSSL 1.1 REQUIRED COMPONENTS Crypto)
 include(cmake/OnnxRuntime.cmake)
 
-set(POLYTHROTTLE_USES_base tl::expected fmt::fmt)
+# Debian has fmt as a shared library and as headers, not as an archive.
+set(POLYTHROTTLE_FMT fmt::fmt)
+if(POLYTHROTTLE_STATIC)
+  set(POLYTHROTTLE_FMT fmt::fmt-header-only)
+endif()
+
+set(POLYTHROTTLE_USES_base tl::expected ${POLYTHROTTLE_FMT})
 set(POLYTHROTTLE_USES_host Threads::Threads nlohmann_json::nlohmann_json ${CMAKE_DL_LIBS})
 set(POLYTHROTTLE_USES_trial nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_knob nlohmann_json::nlohmann_json)

@@ -667,13 +667,17 @@ Result<std::string> onnx_runtime() {
 
 }  // namespace polythrottle
 
-#else  // built without the headers
+#else  // built without the headers, or without anything to load a library with
 
 namespace polythrottle {
 namespace {
 
 tl::unexpected<Error> absent() {
+#if POLYTHROTTLE_STATIC
+  return fail(Errc::kUnsupported, "this static build has no ONNX Runtime in it", "use --command, or the dynamic build");
+#else
   return fail(Errc::kUnsupported, "this program was built without ONNX Runtime", "run scripts/fetch-onnxruntime and build again");
+#endif
 }
 
 }  // namespace
