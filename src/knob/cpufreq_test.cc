@@ -34,7 +34,7 @@ struct Found {
   KnobDiscovery found;
   Knob& probe() {
     found = knob_driver::cpufreq.discover(host);
-    EXPECT_EQ(found.knobs.size(), 1u) << (found.absent.empty() ? "" : found.absent[0].why.text());
+    EXPECT_FALSE(found.knobs.empty()) << (found.absent.empty() ? "" : found.absent[0].why.text());
     return *found.knobs.at(0);
   }
   Error absence() {
@@ -111,11 +111,29 @@ TEST(Cpufreq, MakesAtMostSixteenLevelsOfWholeStepsWithoutATable) {
   EXPECT_THAT(odd.probe().parameter().levels, ElementsAre(Value(6e8), Value(7e8), Value(8e8), Value(873823e3)));
 }
 
-TEST(Cpufreq, LeavesOutLevelsBelowTheFloorAndAboveWhatTheHardwareAllows) {
+TEST(Cpufreq, LeavesOutLevelsAboveWhatTheHardwareOrTheFirmwareAllows) {
   Found m;
   add_policy(m.files, 0, "1000000 1500000 2000000 2500000", "1000000", "2000000");
-  m.files.nodes[kFolder + "policy0/scaling_min_freq"] = "1200000\n";
-  EXPECT_THAT(m.probe().parameter().levels, ElementsAre(Value(1.5e9), Value(2e9)));
+  EXPECT_THAT(m.probe().parameter().levels, ElementsAre(Value(1e9), Value(1.5e9), Value(2e9)));
+  m.files.nodes[kFolder + "policy0/bios_limit"] = "1500000\n";
+  EXPECT_THAT(m.probe().parameter().levels, ElementsAre(Value(1e9), Value(1.5e9)));
+  m.files.nodes[kFolder + "policy0/bios_limit"] = "0\n";  // some firmware says nothing
+  EXPECT_EQ(m.probe().parameter().levels.size(), 3u);
+}
+
+TEST(Cpufreq, CountsBoostClocksAsLevelsWhileTheyMayBeUsed) {
+  Found m;
+  add_policy(m.files, 0, "1000000 1500000", "1000000", "2000000");
+  m.files.nodes[kFolder + "policy0/scaling_boost_frequencies"] = "2000000 \n";
+  EXPECT_THAT(m.probe().parameter().levels, ElementsAre(Value(1e9), Value(1.5e9), Value(2e9)));
+  m.files.nodes[kFolder + "policy0/cpuinfo_max_freq"] = "1500000\n";
+  EXPECT_THAT(m.probe().parameter().levels, ElementsAre(Value(1e9), Value(1.5e9)));
+}
+
+TEST(Cpufreq, TakesATableThatSaysNothingForNone) {
+  Found m;
+  add_policy(m.files, 0, "<unsupported>", "800000", "1000000");
+  EXPECT_THAT(m.probe().parameter().levels, ElementsAre(Value(8e8), Value(9e8), Value(1e9)));
 }
 
 TEST(Cpufreq, RefusesWhatIsNoLevelAndWritesNothing) {
@@ -141,9 +159,11 @@ TEST(Cpufreq, GoesBackToPoliciesThatWereFoundApart) {
   m.files.nodes[kFolder + "policy1/scaling_max_freq"] = "1300000\n";
   Knob& knob = m.probe();
   const auto nodes = *knob.found_nodes();
-  ASSERT_EQ(nodes.size(), 2u);
-  EXPECT_EQ(nodes[1].path, kFolder + "policy1/scaling_max_freq");
-  EXPECT_EQ(nodes[1].text, "1300000\n");
+  ASSERT_EQ(nodes.size(), 6u);  // of each policy the floor at the bottom, the ceiling, the floor
+  EXPECT_EQ(nodes[3].path, kFolder + "policy1/scaling_min_freq");
+  EXPECT_EQ(nodes[3].text, "1000000");
+  EXPECT_EQ(nodes[4].path, kFolder + "policy1/scaling_max_freq");
+  EXPECT_EQ(nodes[4].text, "1300000\n");
 }
 
 TEST(Cpufreq, SaysWhatTheKernelMadeOfIt) {
@@ -170,7 +190,7 @@ TEST(Cpufreq, TellsAbsentForbiddenOfflineAndBroken) {
   add_policy(offline.files, 0, "1000000 2000000", "1000000", "2000000");
   add_policy(offline.files, 1, "1000000 2000000", "1000000", "2000000");
   offline.files.refuse_read[kFolder + "policy1/cpuinfo_min_freq"] = EBUSY;
-  EXPECT_THAT(offline.probe().paths(), ElementsAre(kFolder + "policy0/scaling_max_freq"));
+  EXPECT_THAT(offline.probe().paths(), ElementsAre(kFolder + "policy0/scaling_min_freq", kFolder + "policy0/scaling_max_freq"));
 }
 
 TEST(Cpufreq, NamesThePolicyThatRefused) {
@@ -190,19 +210,20 @@ TEST(Cpufreq, ReadsTheFixtureOfABoardWithTables) {
   FakeClock clock;
   Host host{*files, clock};
   const auto found = knob_driver::cpufreq.discover(host);
-  ASSERT_EQ(found.knobs.size(), 1u);
-  EXPECT_EQ(found.knobs[0]->parameter().levels.front(), Value(6e8));
+  ASSERT_EQ(found.knobs.size(), 3u);  // cpu_hz, cpu0_hz, cpu4_hz
+  EXPECT_EQ(found.knobs[0]->parameter().levels.front(), Value(4.08e8));
   EXPECT_EQ(found.knobs[0]->parameter().levels.back(), Value(1.8e9));
-  EXPECT_EQ(found.knobs[0]->parameter().levels.size(), 7u);
+  EXPECT_EQ(found.knobs[0]->parameter().levels.size(), 8u);
   EXPECT_EQ(*found.knobs[0]->write(1.608e9), Value(1.608e9));
   EXPECT_EQ(*read_integer(*files, kFolder + "policy0/scaling_max_freq"), 1416000);
+  EXPECT_EQ(*read_integer(*files, kFolder + "policy4/scaling_min_freq"), 600000);  // as found
 }
 
 TEST(Cpufreq, AClusterWithoutCpusOfAnOlderKernelHasNoFiles) {
   Found m;
   add_policy(m.files, 0, "1000000 2000000", "1000000", "2000000");
   m.files.folders.insert(kFolder + "policy1");
-  EXPECT_THAT(m.probe().paths(), ElementsAre(kFolder + "policy0/scaling_max_freq"));
+  EXPECT_THAT(m.probe().paths(), ElementsAre(kFolder + "policy0/scaling_min_freq", kFolder + "policy0/scaling_max_freq"));
 }
 
 TEST(Cpufreq, MovesTheClustersOfAJetsonTogether) {
@@ -212,13 +233,15 @@ TEST(Cpufreq, MovesTheClustersOfAJetsonTogether) {
     FakeClock clock;
     Host host{*files, clock};
     const auto found = knob_driver::cpufreq.discover(host);
-    ASSERT_EQ(found.knobs.size(), 1u) << machine;
+    ASSERT_EQ(found.knobs.size(), 1u + policies) << machine;
     Knob& knob = *found.knobs[0];
     EXPECT_EQ(knob.parameter().levels.size(), levels);
-    EXPECT_EQ(knob.paths().size(), policies);
+    EXPECT_EQ(knob.paths().size(), 2 * policies);
     EXPECT_EQ(*knob.write(knob.parameter().levels[3]), knob.parameter().levels[3]);
-    for (const auto& path : knob.paths())
+    for (const auto& path : knob.paths()) {
+      if (!path.ends_with("max_freq")) continue;
       EXPECT_EQ(static_cast<double>(*read_integer(*files, path)) * 1e3, std::get<double>(knob.parameter().levels[3]));
+    }
   }
 }
 

@@ -1,7 +1,8 @@
 // How many CPUs are online. Only where it is asked for by name: taking a CPU away moves its work and its interrupts, and few gain by it.
 //
 // One CPU of every cpufreq policy stays: the files of a cluster without CPUs vanish or refuse, and its clock could be neither read nor
-// given back. CPUs that were found offline stay so: the power mode took them. Of the others the highest number goes first. Sources: Linux
+// given back. So clocks can be set whichever CPUs come or go after them, and in a restore the CPUs come back first. CPUs that were found
+// offline stay so: the power mode took them. Of the others the highest number goes first. Sources: Linux
 // Documentation/core-api/cpu_hotplug.rst, admin-guide/pm/cpufreq.rst (related_cpus); nvpmodel.conf of the Jetson TX2, where cpu0 has the
 // file as well.
 
@@ -153,6 +154,6 @@ KnobDiscovery discover(Host& host) {
 namespace knob_driver {
 extern const KnobDriver hotplug;
 constinit const KnobDriver hotplug{
-    .name = "hotplug", .summary = "number of CPUs online (CPU hotplug)", .discover = discover, .by_request = true};
+    .name = "hotplug", .summary = "number of CPUs online (CPU hotplug)", .discover = discover, .by_request = true, .order = 1};
 }  // namespace knob_driver
 }  // namespace polythrottle

@@ -57,6 +57,8 @@ class Knob {
   /// What the hardware runs at in this moment, where that is read apart from the setting (the clock under a limit). nullopt: there is no
   /// such reading, or the unit sleeps and has no clock. Errors: those of `read`.
   virtual Result<std::optional<Value>> actual() { return std::optional<Value>(); }
+  /// Not part of a space unless it is asked for by name, though other knobs of its driver are.
+  virtual bool by_request() const { return false; }
 };
 
 /// Something looked for and not usable: said to the user with the reason and what would help.
@@ -71,11 +73,15 @@ struct KnobDiscovery {
   std::vector<Absence> absent;
 };
 
+/// A configuration is written in this order, and given back in the opposite one: drivers by `order`, equal ones by their file's name, each
+/// one's knobs as it answers them; those by request behind all others. Where one setting moves another, that order is not enough and they
+/// are one KnobGroup.
 struct KnobDriver {
   std::string_view name;
   std::string_view summary;
   KnobDiscovery (*discover)(Host& host);
-  bool by_request = false;  ///< not part of a space unless it is asked for by name
+  bool by_request = false;  ///< no knob of it is part of a space unless it is asked for by name
+  int order = 0;            ///< 1: behind the clocks, so that CPUs come back before their clocks do
 };
 std::span<const KnobDriver* const> knob_drivers();
 

@@ -92,9 +92,14 @@ std::map<std::string, std::string> machine_facts(const Host& host) {
 
 Machine discover(Host& host, const MeterOptions& options) {
   Machine machine;
-  for (const KnobDriver* driver : knob_drivers()) {
+  std::vector<const KnobDriver*> knob_order(knob_drivers().begin(), knob_drivers().end());
+  std::stable_sort(knob_order.begin(), knob_order.end(), [](const auto* a, const auto* b) { return a->order < b->order; });
+  for (const KnobDriver* driver : knob_order) {
     auto found = driver->discover(host);
-    append(driver->by_request ? machine.knobs_by_request : machine.knobs, std::move(found.knobs));
+    for (auto& knob : found.knobs) {
+      const bool asked_for = driver->by_request || knob->by_request();
+      (asked_for ? machine.knobs_by_request : machine.knobs).push_back(std::move(knob));
+    }
     append(machine.absent_knobs, std::move(found.absent));
   }
   // What one driver lacks another may have: a Jetson's GPU clock is absent where an NVIDIA GPU of its own has one of that name.
