@@ -16,7 +16,7 @@ namespace polythrottle {
 namespace {
 
 std::string level_range(const Parameter& p) {
-  std::string out = fmt::format("{} levels: {}", p.levels.size(), knob_text(p.name, p.levels.front()));
+  std::string out = fmt::format("{} level{}: {}", p.levels.size(), p.levels.size() == 1 ? "" : "s", knob_text(p.name, p.levels.front()));
   if (p.levels.size() > 1) out += fmt::format(" to {}", knob_text(p.name, p.levels.back()));
   return out;
 }

@@ -38,10 +38,10 @@ class WatchedFiles : public Files {
 };
 
 /// A machine by name: a fixture folder, control groups in memory, or the GPUs of a stand-in library, one of them found locked.
-class KnobConformance : public ::testing::TestWithParam<const char*> {
+class KnobConformance : public ::testing::TestWithParam<std::string> {
  protected:
   KnobConformance() {
-    const std::string name = GetParam();
+    const std::string& name = GetParam();
     if (name.starts_with("cgroup-v")) {
       auto fake = std::make_unique<FakeFiles>();
       add_fake_cgroups(*fake, name.back() - '0');
@@ -164,15 +164,22 @@ TEST_P(KnobConformance, RestoresExactly) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Machines, KnobConformance,
-                         ::testing::Values("x86-intel_pstate-rapl", "arm64-cpufreq-table", "jetson-tx2-jp46", "jetson-agx-orin-jp5",
-                                           "x86-nvidia-2gpu", "nvml-0", "nvml-1", "cgroup-v1", "cgroup-v2"),
-                         [](const auto& machine) {
-                           std::string name = machine.param;
-                           std::replace_if(
-                               name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
-                           return name;
-                         });
+/// Every fixture, and what needs more than files.
+std::vector<std::string> machines() {
+  std::vector<std::string> names{"nvml-0", "nvml-1", "cgroup-v1", "cgroup-v2"};
+  for (const auto& entry : std::filesystem::directory_iterator(POLYTHROTTLE_SOURCE_DIR "/tests/fixtures")) {
+    if (entry.is_directory()) names.push_back(entry.path().filename());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Machines, KnobConformance, ::testing::ValuesIn(machines()), [](const auto& machine) {
+  std::string name = machine.param;
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+  return name;
+});
 
 }  // namespace
 }  // namespace polythrottle

@@ -279,8 +279,10 @@ Result<std::unique_ptr<Knob>> find_cap(Host& host) {
     TRY(auto rates, emc_rates(host.files));
     std::vector<double>& table = rates.table;
     if (table.empty()) {
+      const bool nano = host.files.read(kCompatible).value_or("").find("nvidia,tegra210") != std::string::npos;
       return fail(Errc::kUnsupported, "look for the levels behind " + path + ": no list is known for this SoC",
-                  "mount debugfs: most boards show their own list there");
+                  nano ? "Nano and TX1 hold this clock through other nodes (override.emc), which this program does not use"
+                       : "mount debugfs at /sys/kernel/debug: most boards show their own list there");
     }
     TRY_STATUS(host.files.writable(path));
     std::string help = "highest memory clock (EMC), the cap of nvpmodel";

@@ -11,7 +11,7 @@
 namespace polythrottle {
 namespace {
 
-constexpr const char* kFixtures[] = {"x86-intel_pstate-rapl", "jetson-tx2-jp46", "jetson-agx-orin-jp5"};
+constexpr const char* kFixtures[] = {"x86-intel_pstate-rapl", "jetson-tx2-jp46", "jetson-agx-orin-jp5", "jetson-agx-thor-jp7"};
 
 /// Every driver on every machine.
 class MeterConformance : public ::testing::TestWithParam<std::tuple<const MeterDriver*, const char*>> {

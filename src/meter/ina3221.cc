@@ -1,9 +1,10 @@
 // Power of a Jetson's supply rails, from the INA3221 sensors on the module, integrated over time: there is no energy counter.
 //
 // Two layouts: JetPack 5 and later have the kernel's hwmon driver (volts and amperes apart), JetPack 4 a driver of NVIDIA's under iio
-// (watts). Chips are found by their name and rails by their labels; numbers of devices and buses change from boot to boot.
-// Sources: Linux Documentation/hwmon/ina3221.rst and drivers/hwmon/ina3221.c; NVIDIA's ina3221 driver of L4T 4.9; rail tables of
-// rbonghi/jetson_stats and of NVIDIA's device trees (tegra234-p3701.dtsi, tegra234-p3767.dtsi).
+// (watts). Chips are found by their name and rails by their labels; numbers of devices and buses change from boot to boot. Thor has one
+// more chip, an INA238 before all rails, which is read instead of them (VIN in tegrastats). Sources: Linux Documentation/hwmon/ina3221.rst
+// and drivers/hwmon/ina3221.c; NVIDIA's ina3221 driver of L4T 4.9; rail tables of rbonghi/jetson_stats and of NVIDIA's device trees
+// (tegra234-p3701.dtsi, tegra234-p3767.dtsi).
 
 #include <algorithm>
 #include <array>
@@ -18,11 +19,12 @@ namespace {
 
 constexpr const char* kName = "ina3221";
 constexpr const char* kHwmon = "/sys/class/hwmon";
+constexpr const char* kInputChip = "ina238";
 constexpr const char* kHwmonDriver = "/sys/bus/i2c/drivers/ina3221";
 constexpr const char* kIioDriver = "/sys/bus/i2c/drivers/ina3221x";
 
 /// A rail that feeds all others: then it alone is the energy.
-constexpr std::array<std::string_view, 2> kInputs{"VDD_IN", "POM_5V_IN"};
+constexpr std::array<std::string_view, 3> kInputs{"VDD_IN", "POM_5V_IN", "VIN"};
 /// Rails beside one another that together feed the module, where no input rail has a sensor. AGX Orin's fourth, VDDQ_VDD2_1V8AO (DRAM), is
 /// left out: boards report it at the very voltage of VIN_SYS_5V0, the 5 V supply that feeds it, so it is in there already.
 const std::array<std::vector<std::string_view>, 2> kSums{{
@@ -53,23 +55,26 @@ struct Rail {
   std::string label;
   std::string volts_path;  ///< mV; with amps_path
   std::string amps_path;   ///< mA
-  std::string watts_path;  ///< mW; instead of both
+  std::string watts_path;  ///< instead of both
+  double watts_unit = 1e-3;
   double shunt_ohms = kAssumedShuntOhms;
   Seconds refresh{0};
 };
 
-Result<double> read_milli(const Files& files, const std::string& path) {
+Result<double> read_scaled(const Files& files, const std::string& path, double unit) {
   for (int i = 1;; ++i) {
     const auto number = read_integer(files, path);
-    if (number) return static_cast<double>(*number) * 1e-3;
+    if (number) return static_cast<double>(*number) * unit;
     if (number.error().code != Errc::kBusy || i == kTries) return tl::unexpected<Error>(number.error());
   }
 }
 
+Result<double> read_milli(const Files& files, const std::string& path) { return read_scaled(files, path, 1e-3); }
+
 Result<double> read_watts(const Files& files, const Rail& rail) {
   double watts = 0.0;
   if (!rail.watts_path.empty()) {
-    TRY(watts, read_milli(files, rail.watts_path));
+    TRY(watts, read_scaled(files, rail.watts_path, rail.watts_unit));
   } else {
     TRY(const double volts, read_milli(files, rail.volts_path));
     TRY(const double amps, read_milli(files, rail.amps_path));
@@ -160,6 +165,20 @@ Status add_hwmon_rails(const Files& files, const std::string& folder, std::vecto
   return {};
 }
 
+/// Elsewhere such a chip may measure anything.
+bool is_thor(const Files& files) {
+  return files.read("/proc/device-tree/compatible").value_or("").find("nvidia,tegra264") != std::string::npos;
+}
+
+/// Linux Documentation/hwmon/ina238.rst: uW, computed by the chip.
+Rail input_rail(const std::string& folder) {
+  return {.label = "VIN",
+          .volts_path = folder + "/in1_input",
+          .watts_path = folder + "/power1_input",
+          .watts_unit = 1e-6,
+          .refresh = kResetRefresh};
+}
+
 Status add_iio_rails(const Files& files, const std::string& folder, std::vector<Rail>& rails) {
   const auto continuous = read_integer(files, folder + "/running_mode");
   const Seconds refresh = continuous && *continuous != 0 ? kContinuousRefresh : kSampling;
@@ -180,7 +199,9 @@ Result<std::vector<Rail>> find_rails(const Files& files) {
   TRY(const auto devices, list_if_there(files, kHwmon));
   for (const auto& device : devices) {
     const std::string folder = std::string(kHwmon) + "/" + device;
-    if (read_trimmed(files, folder + "/name").value_or("") == kName) TRY_STATUS(add_hwmon_rails(files, folder, rails));
+    const std::string chip = read_trimmed(files, folder + "/name").value_or("");
+    if (chip == kName) TRY_STATUS(add_hwmon_rails(files, folder, rails));
+    if (chip == kInputChip && is_thor(files)) rails.push_back(input_rail(folder));
   }
   if (!rails.empty()) return rails;
   TRY(const auto chips, list_if_there(files, kHwmonDriver));
@@ -228,6 +249,7 @@ Result<std::vector<Rail>> choose_rails(const std::vector<Rail>& rails) {
 std::string boundary_of(const std::vector<Rail>& chosen) {
   std::string labels;
   for (const auto& rail : chosen) labels += (labels.empty() ? "" : " + ") + rail.label;
+  if (labels == "VIN") return "Jetson Thor: its input VIN as tegrastats has it (carrier board perhaps included, no power supply)";
   if (chosen.size() == 1) return "Jetson module: its input rail " + labels + " (no carrier board, no power supply)";
   return "Jetson module: " + labels + " (no carrier board, no power supply; rails that these feed are not added again)";
 }

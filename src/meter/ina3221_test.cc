@@ -70,6 +70,18 @@ TEST_F(Ina3221, FindsTheChipsOfAnAgxXavierOnTheBus) {
   EXPECT_NEAR(watts_over(*discover(), Seconds(3)), 6.0, 1e-9);
 }
 
+TEST_F(Ina3221, ReadsTheInputOfAThorAtAChipOfItsOwn) {
+  add_chip("/sys/class/hwmon/hwmon2", {"VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"}, 1000);
+  files.nodes["/sys/class/hwmon/hwmon3/name"] = "ina238\n";
+  files.nodes["/sys/class/hwmon/hwmon3/in1_input"] = "12000\n";
+  files.nodes["/sys/class/hwmon/hwmon3/power1_input"] = "30000000\n";
+  EXPECT_TRUE(driver().discover(host, {}).meters.empty());  // on another board it may be anything
+  files.nodes["/proc/device-tree/compatible"] = std::string("nvidia,p3834-0008\0nvidia,tegra264", 33);
+  const auto meter = discover();
+  EXPECT_NEAR(watts_over(*meter, Seconds(2)), 30.0, 1e-9);
+  EXPECT_THAT(meter->info().boundary, HasSubstr("Thor"));
+}
+
 TEST_F(Ina3221, RailsThatMayContainOneAnotherAreNotAddedUp) {
   add_chip("/sys/class/hwmon/hwmon2", {"VDD_A", "VDD_B", "VDD_GPU_SOC"}, 1000);
   const auto found = driver().discover(host, {});

@@ -97,6 +97,47 @@ TEST(Discover, FindsWhatAJetsonOrinHas) {
   EXPECT_EQ(Space::product(parameters, machine.coupling)->size(), 29u * 4u * 91u);
 }
 
+TEST(Discover, ThePowerModeEndsTheSpaceOfAJetson) {
+  const ScratchFolder scratch(POLYTHROTTLE_SOURCE_DIR "/tests/fixtures/jetson-orin-nano-jp62");
+  const auto files = real_files(scratch.path().string());
+  FakeClock clock;
+  Host host{*files, clock};
+  const Machine machine = discover(host, {});
+  ASSERT_THAT(names(machine), ::testing::ElementsAre("cpu_hz", "mem_hz", "gpu_min_hz", "gpu_max_hz"));
+  // 25W: 9 CPU clocks from its floor to its cap, 4 memory clocks, 7 GPU clocks of the table's 8.
+  std::vector<Parameter> parameters;
+  Config highest;
+  for (const auto& knob : machine.knobs) {
+    parameters.push_back(knob->parameter());
+    highest.set(knob->parameter().name, knob->parameter().levels.back());
+    if (knob->parameter().name != "gpu_min_hz") {
+      EXPECT_EQ(*knob->read(), knob->parameter().levels.back()) << knob->parameter().name;
+    }
+  }
+  const auto space = Space::product(parameters, machine.coupling);
+  ASSERT_TRUE(space);
+  EXPECT_EQ(space->size(), 9u * 4u * 28u);
+  // The usual reference of a board, everything at its highest and the GPU's floor at its lowest, is one of it.
+  highest.set("gpu_min_hz", parameters[2].levels.front());
+  EXPECT_TRUE(space->find(highest));
+}
+
+TEST(Discover, EveryGenerationOfJetsonHasItsGpuAndAMeter) {
+  for (const char* name : {"nano-jp46", "tx2-jp46", "xavier-nx-jp46", "agx-xavier-jp5", "agx-orin-jp5", "agx-orin-jp6", "orin-nx-jp62",
+                           "orin-nano-jp62", "agx-thor-jp7"}) {
+    const ScratchFolder scratch(std::string(POLYTHROTTLE_SOURCE_DIR "/tests/fixtures/jetson-") + name);
+    const auto files = real_files(scratch.path().string());
+    FakeClock clock;
+    Host host{*files, clock};
+    const Machine machine = discover(host, {});
+    EXPECT_THAT(names(machine), ::testing::IsSupersetOf({"cpu_hz", "gpu_min_hz", "gpu_max_hz"})) << name;
+    EXPECT_EQ(lacks(machine, "mem_hz", Errc::kUnsupported), std::string(name) == "nano-jp46") << name;
+    ASSERT_FALSE(machine.meters.empty()) << name;
+    EXPECT_EQ(machine.meters.front()->info().name, "ina3221") << name;
+    EXPECT_TRUE(machine_facts(host).contains("l4t")) << name;
+  }
+}
+
 TEST(Discover, AMachineWithoutGroupsAllowsEverything) {
   const ScratchFolder scratch(POLYTHROTTLE_SOURCE_DIR "/tests/fixtures/x86-intel_pstate-rapl");
   const auto files = real_files(scratch.path().string());
