@@ -30,6 +30,33 @@ Status restrict_levels(Parameter& p, const std::vector<std::string>& texts) {
   return {};
 }
 
+/// "cpu4_hz", which moves a part of what "cpu_hz" moves.
+bool is_split_clock(std::string_view name) {
+  if (!name.starts_with("cpu") || !name.ends_with("_hz") || name.size() < 7) return false;
+  name.remove_prefix(3);
+  name.remove_suffix(3);
+  return std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+bool is_cpu_clock(std::string_view name) { return name == "cpu_hz" || is_split_clock(name); }
+
+/// Two knobs must not write one file: who asks for a clock of some CPUs does without the clock of all.
+Status leave_out_ganged(const Machine& machine, std::map<std::string, std::vector<std::string>>& wanted, std::vector<std::string>& notes) {
+  std::string split;
+  for (const auto& knob : machine.knobs_by_request) {
+    const auto it = wanted.find(knob->parameter().name);
+    if (it != wanted.end() && !it->second.empty() && is_split_clock(it->first)) split += (split.empty() ? "" : ", ") + it->first;
+  }
+  if (split.empty()) return {};
+  if (const auto all = wanted.find("cpu_hz"); all != wanted.end()) {
+    if (all->second.empty()) return {};
+    return fail(Errc::kInvalid, fmt::format("--knob cpu_hz moves the same clocks as {}", split), "name the one or the others");
+  }
+  wanted["cpu_hz"] = {};
+  notes.push_back(fmt::format("cpu_hz is left out, since {} was asked for; CPU clocks not named stay as they were found", split));
+  return {};
+}
+
 /// Takes the wanted meter out of those found.
 Result<std::unique_ptr<Meter>> choose_meter(Machine& machine, const std::string& wanted) {
   for (auto& meter : machine.meters) {
@@ -99,12 +126,13 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
   MachineSpace out;
   std::vector<Parameter> parameters(own.begin(), own.end());
   bool on_gpu = false;
+  TRY_STATUS(leave_out_ganged(machine, wanted, out.notes));
   for (auto& knob : machine.knobs_by_request) {
     if (wanted.contains(knob->parameter().name)) machine.knobs.push_back(std::move(knob));
   }
   for (auto& knob : machine.knobs) {
     Parameter p = knob->parameter();
-    if (p.name == "cpu_hz" && runs == Runs::kOnGpu) p.role = Role::kHostClock;
+    if (is_cpu_clock(p.name) && runs == Runs::kOnGpu) p.role = Role::kHostClock;
     if (const auto it = wanted.find(p.name); it != wanted.end()) {
       const bool off = it->second.empty();
       if (!off) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <set>
 
 #include "host/nvml_stub.h"
 #include "knob/fake_cgroup.h"
@@ -80,11 +81,15 @@ TEST_P(KnobConformance, DiscoveryOnlyLooks) {
   EXPECT_TRUE(files_->touched.empty());
 }
 
-TEST_P(KnobConformance, LevelsAreDistinctAndAscend) {
+TEST_P(KnobConformance, LevelsAreDistinctAndNumbersAscend) {
   for (const auto& knob : knobs_) {
     const auto& parameter = knob->parameter();
-    ASSERT_FALSE(parameter.levels.empty());
-    for (std::size_t i = 1; i < parameter.levels.size(); ++i) EXPECT_LT(parameter.levels[i - 1], parameter.levels[i]) << parameter.name;
+    const auto& levels = parameter.levels;
+    ASSERT_FALSE(levels.empty());
+    EXPECT_EQ(std::set<Value>(levels.begin(), levels.end()).size(), levels.size()) << parameter.name;
+    if (std::holds_alternative<double>(levels.front())) {
+      EXPECT_TRUE(std::is_sorted(levels.begin(), levels.end())) << parameter.name;
+    }
     EXPECT_FALSE(parameter.help.empty());
     EXPECT_FALSE(knob->paths().empty()) << "a knob of files says which";
   }

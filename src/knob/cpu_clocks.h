@@ -35,7 +35,6 @@ class CpuClocks : public KnobGroup {
   const std::vector<CpuPolicy>& policies() const { return policies_; }
   const CpuCeiling& ceiling(std::size_t at) const { return members_[at].ceiling; }
   const std::optional<TurboSwitch>& turbo() const { return turbo_; }
-  std::size_t size() const { return members_.size() + (turbo_ ? 1 : 0); }
 
   /// The highest ceiling of its policies, Hz. Errors: those of read_khz, kBusy if one of the policies went offline.
   Result<Value> read(std::size_t at);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <map>
 #include <set>
 #include <sstream>
 
@@ -66,11 +65,6 @@ Result<CpuPolicy> probe(const Files& files, const std::string& folder) {
   return policy;
 }
 
-bool has_files(const Files& files, const std::string& folder) {
-  const auto names = files.list(folder);
-  return names && !names->empty();
-}
-
 }  // namespace
 
 Khz CpuPolicy::target(Khz wanted) const {
@@ -79,20 +73,31 @@ Khz CpuPolicy::target(Khz wanted) const {
   return above == table.begin() ? table.front() : *(above - 1);
 }
 
-Result<CpuPolicies> find_cpu_policies(const Files& files) {
+Result<std::map<int, std::string>> cpu_policy_folders(const Files& files) {
   const auto names = files.list(kFolder);
   if (!names && names.error().code != Errc::kNotFound) return tl::unexpected<Error>(names.error());
   std::map<int, std::string> folders;
   for (const auto& name : names.value_or(std::vector<std::string>())) {
     if (const auto number = policy_number(name)) folders[*number] = std::string(kFolder) + "/" + name;
   }
+  return folders;
+}
+
+bool is_resting(const Files& files, const std::string& folder, const Error& why) {
+  if (why.code != Errc::kNotFound) return why.code == Errc::kBusy;
+  const auto names = files.list(folder);
+  return !names || names->empty();
+}
+
+Result<CpuPolicies> find_cpu_policies(const Files& files) {
+  TRY(const auto folders, cpu_policy_folders(files));
   CpuPolicies found;
   for (const auto& [number, folder] : folders) {
     auto policy = probe(files, folder);
     if (policy) {
       policy->number = number;
       found.policies.push_back(std::move(*policy));
-    } else if (policy.error().code == Errc::kBusy || (policy.error().code == Errc::kNotFound && !has_files(files, folder))) {
+    } else if (is_resting(files, folder, policy.error())) {
       found.resting = explained(policy.error());  // nothing there to limit
     } else {
       if (policy.error().code == Errc::kPermission) policy.error().hint = "run as root to set CPU clocks";

@@ -2,6 +2,7 @@
 // The clock domains of the CPUs, as cpufreq shows them: one folder /sys/devices/system/cpu/cpufreq/policyN each.
 // Source: Linux Documentation/admin-guide/pm/cpufreq.rst, intel_pstate.rst, amd-pstate.rst.
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,6 +30,12 @@ struct CpuPolicy {
   /// The largest ceiling of this policy that is not above `wanted`, or its lowest one.
   Khz target(Khz wanted) const;
 };
+
+/// The folders policyN by N; empty where there is no cpufreq. Errors: those of Files::list but kNotFound.
+Result<std::map<int, std::string>> cpu_policy_folders(const Files& files);
+
+/// Do all its CPUs rest? Its files answered `why`: EBUSY, or they are gone (kernel 4.9).
+bool is_resting(const Files& files, const std::string& folder, const Error& why);
 
 /// Policies with a CPU online, in the order of their numbers; `resting`: why another was left out (all its CPUs are offline). Only looks.
 /// Errors: kNotFound if there is no policy at all, kPermission, kCorrupt, kIo of the first that cannot be used.

@@ -56,7 +56,8 @@ class CpuLimit : public Knob {
     return nodes;
   }
 
-  KnobGroup* group() const override { return clocks_->size() > 1 ? clocks_.get() : nullptr; }
+  /// Ceilings alone do not touch each other.
+  KnobGroup* group() const override { return clocks_->turbo() ? clocks_.get() : nullptr; }
 
   bool by_request() const override { return parameter_.name != kAll; }
 

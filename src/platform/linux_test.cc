@@ -15,6 +15,11 @@ std::vector<std::string> names(const Machine& machine) {
   for (const auto& knob : machine.knobs) names.push_back(knob->parameter().name);
   return names;
 }
+std::vector<std::string> names_by_request(const Machine& machine) {
+  std::vector<std::string> names;
+  for (const auto& knob : machine.knobs_by_request) names.push_back(knob->parameter().name);
+  return names;
+}
 bool lacks(const Machine& machine, const std::string& knob, Errc code) {
   return std::any_of(machine.absent_knobs.begin(), machine.absent_knobs.end(),
                      [&](const auto& absence) { return absence.name == knob && absence.why.code == code; });
@@ -62,8 +67,8 @@ TEST(Discover, FindsWhatAJetsonTx2Has) {
   const Machine machine = discover(host, {});
   EXPECT_EQ(machine.description, "quill, 6 logical CPUs, Linux 4.9.253-tegra");
   EXPECT_THAT(names(machine), ::testing::ElementsAre("cpu_hz", "mem_hz", "gpu_min_hz", "gpu_max_hz"));
-  ASSERT_EQ(machine.knobs_by_request.size(), 1u);
-  EXPECT_EQ(machine.knobs_by_request[0]->parameter().name, "cpu_cores");
+  // CPUs behind their clocks, so that a restore, which goes backwards, brings them first.
+  EXPECT_THAT(names_by_request(machine), ::testing::ElementsAre("cpu0_hz", "cpu1_hz", "cpu_cores"));
   EXPECT_EQ(machine.knobs[0]->parameter().levels.size(), 12u);
   EXPECT_EQ(machine.knobs[1]->parameter().levels.size(), 11u);
   EXPECT_EQ(machine.knobs[2]->parameter().levels.size(), 13u);
@@ -138,8 +143,23 @@ TEST(Discover, EveryGenerationOfJetsonHasItsGpuAndAMeter) {
   }
 }
 
+TEST(Discover, FindsWhatAServerHasAndAsksBeforeItMovesIt) {
+  const ScratchFolder scratch(POLYTHROTTLE_SOURCE_DIR "/tests/fixtures/x86-server-intel_pstate");
+  const auto files = real_files(scratch.path().string());
+  FakeClock clock;
+  Host host{*files, clock};
+  const Machine machine = discover(host, {});
+  EXPECT_THAT(names(machine), ::testing::ElementsAre("cpu_hz"));
+  EXPECT_THAT(names_by_request(machine), ::testing::ElementsAre("cpu_epp", "cpu_power_limit_watts", "cpu_turbo", "uncore_hz"));
+  EXPECT_TRUE(lacks(machine, "cpuN_hz", Errc::kUnsupported));
+  ASSERT_TRUE(machine.coupling);
+  EXPECT_FALSE(machine.coupling({{"cpu_turbo", 0.0}, {"cpu_hz", 3.9e9}}));
+  EXPECT_TRUE(machine.coupling({{"cpu_turbo", 1.0}, {"cpu_hz", 3.9e9}}));
+  EXPECT_TRUE(machine.coupling({{"cpu_hz", 3.9e9}}));
+}
+
 TEST(Discover, AMachineWithoutGroupsAllowsEverything) {
-  const ScratchFolder scratch(POLYTHROTTLE_SOURCE_DIR "/tests/fixtures/x86-intel_pstate-rapl");
+  const ScratchFolder scratch(POLYTHROTTLE_SOURCE_DIR "/tests/fixtures/arm64-cpufreq-table");
   const auto files = real_files(scratch.path().string());
   FakeClock clock;
   Host host{*files, clock};

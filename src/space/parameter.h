@@ -30,8 +30,8 @@ std::string to_text(const Value& value);
 struct Parameter {
   std::string name;           ///< as in docs/terms.md, e.g. "gpu_max_hz"; recorded tables keep their column names
   std::string unit;           ///< "Hz", "W", "" for a plain number
-  Role role = Role::kOther;   ///< kCategory if and only if the levels are labels or have no order
-  std::vector<Value> levels;  ///< distinct; numbers ascending; at least one
+  Role role = Role::kOther;   ///< kCategory if and only if the levels have no order
+  std::vector<Value> levels;  ///< distinct, at least one; in their order: numbers ascending, labels from the end that saves most
   std::string help;           ///< one line for people
 
   bool ordered() const { return role != Role::kCategory; }
