@@ -1,6 +1,7 @@
 #pragma once
 // Everything a study needs of the thing under test, wired by cli/.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +33,8 @@ struct Device {
   std::vector<std::unique_ptr<Knob>> knobs;  ///< the machine's part of the space
   std::unique_ptr<Meter> energy_meter;       ///< absent for recorded tables
   std::vector<std::unique_ptr<Gauge>> gauges;
+  /// Names of others running now that may write the knobs; asked when one was changed behind our back. Empty: nobody knows.
+  std::function<std::vector<std::string>()> suspects;
 };
 
 }  // namespace polythrottle

@@ -4,9 +4,8 @@
 
 #include <algorithm>
 
-#include "base/stats.h"
 #include "study/history.h"
-#include "study/measure.h"
+#include "study/one_trial.h"
 
 namespace polythrottle {
 namespace {
@@ -15,8 +14,6 @@ namespace {
 constexpr int kReferenceAttempts = 3;
 /// After confirmation another setting may turn out best; it is confirmed too, but not for ever.
 constexpr int kConfirmedChoices = 3;
-
-constexpr const char* kInterruptedNote = "interrupted";
 
 /// Mixes the study's seed with the trial's number (splitmix64), so that every trial has its own and a resumed study draws the same.
 std::uint64_t trial_seed(std::uint64_t seed, std::size_t number) {
@@ -33,7 +30,13 @@ constexpr std::size_t kVoidInARow = 4;
 class Run {
  public:
   Run(Device& device, Journal& journal, Lease* lease, const Plan& plan, const Observer& observer, std::stop_token stop)
-      : device_(device), journal_(journal), lease_(lease), plan_(plan), observer_(observer), stop_(std::move(stop)) {}
+      : device_(device),
+        journal_(journal),
+        lease_(lease),
+        plan_(plan),
+        observer_(observer),
+        stop_(std::move(stop)),
+        trial_(device, lease, plan, stop_) {}
 
   Result<StudyEnd> all(Optimizer& optimizer) {
     TRY(history_, journal_.history());
@@ -178,7 +181,7 @@ class Run {
     trial.seed = seed;
     trial.started = clock.wall_seconds();
     if (observer_.began) observer_.began(trial, number, of);
-    trial.outcome = outcome_of(advice, seed);
+    trial.outcome = trial_.run(advice, seed, history_, problem_);
     trial.state = trial.outcome.state;
     trial.finished = clock.wall_seconds();
     TRY_STATUS(journal_.finish(id, trial.outcome, trial.finished));
@@ -187,188 +190,9 @@ class Run {
     return trial;
   }
 
-  /// Stops what a workload leaves running between the end of `run` and the closing of the window.
-  struct EndOfTrial {
-    Workload& workload;
-    ~EndOfTrial() { workload.finish(); }
-  };
-
-  static Outcome broke(const Error& error) {
-    return ended(error.code == Errc::kUnsupported ? TrialState::kRefused : TrialState::kFailed, error.text());
-  }
-  static Outcome ended(TrialState state, std::string note) { return Outcome{state, {}, {}, std::move(note), {}}; }
-
-  /// Apply, read back, warm up, measure. Never fails: whatever goes wrong is an outcome.
-  Outcome outcome_of(const Advice& advice, std::uint64_t seed) {
-    const Config& config = advice.config;
-    // A machine that says no refuses the setting; one that stutters says nothing of it; a workload that breaks has failed there.
-    const auto refused = [](const Error& e, TrialState otherwise) {
-      const bool said_no =
-          e.code == Errc::kOutOfRange || e.code == Errc::kUnsupported || e.code == Errc::kInvalid || e.code == Errc::kPermission;
-      return ended(said_no ? TrialState::kRefused : otherwise, e.text());
-    };
-    // What the search costs is metered too: from the first write to the end of warm-up, and then the window.
-    std::unique_ptr<Window> before;
-    if (device_.energy_meter) {
-      if (auto opened = open_window()) before = std::move(*opened);
-    }
-    Config got = config;
-    if (lease_ != nullptr) {
-      auto applied = lease_->apply(config);
-      if (applied && !same(*applied, config)) applied = lease_->apply(config);  // once more: a rival may just have written
-      if (!applied) return refused(applied.error(), TrialState::kVoid);
-      got = overlaid(config, *applied);
-      if (!(got == config)) {
-        // Where the setting held before, somebody else is writing; where it never did, the machine rounds or refuses it.
-        Outcome outcome = ended(held_before(config) ? TrialState::kVoid : TrialState::kRefused,
-                                fmt::format("asked for {}, the machine reports {}", config.text(), got.text()));
-        outcome.got = got;
-        return outcome;
-      }
-    }
-    const EndOfTrial end_of_trial{*device_.workload};
-    if (const auto configured = device_.workload->configure(config); !configured) return refused(configured.error(), TrialState::kFailed);
-    if (const auto warm = device_.workload->warm_up(stop_); !warm) return broke(warm.error());
-    if (stop_.stop_requested()) return ended(TrialState::kVoid, kInterruptedNote);
-    std::optional<Joules> spent;
-    if (before) {
-      if (const auto reading = before->close()) spent = reading->energy;
-      before.reset();
-    }
-    Outcome outcome = window(sample_budget(advice.kind, seed), spent);
-    outcome.got = got;
-    if (lease_ != nullptr) {
-      // What was measured is this setting's only if it still stands.
-      const auto now = lease_->now();
-      if (!now || !same(*now, config)) {
-        const std::string what = now ? fmt::format("somebody else set {} meanwhile", overlaid(config, *now).text()) : now.error().text();
-        const auto spent_joules = outcome.metrics.find(kTrialEnergy);
-        Outcome spoiled = ended(TrialState::kVoid, what);
-        if (spent_joules != outcome.metrics.end()) spoiled.metrics.insert(*spent_joules);
-        if (now) spoiled.got = overlaid(config, *now);
-        return spoiled;
-      }
-    }
-    return outcome;
-  }
-
-  /// `config` with what the machine reports of its knobs.
-  static Config overlaid(Config config, const Config& reported) {
-    for (const auto& [name, value] : reported.entries()) {
-      if (config.get(name)) config.set(name, value);
-    }
-    return config;
-  }
-  static bool same(const Config& reported, const Config& config) { return overlaid(config, reported) == config; }
-
   bool held_before(const Config& config) const {
     return std::any_of(history_.begin(), history_.end(),
                        [&](const Trial& t) { return t.state == TrialState::kCompleted && t.asked == config; });
-  }
-
-  /// About twenty blocks in the shortest window: enough for an error, long against one batch.
-  Result<std::unique_ptr<Window>> open_window() {
-    return Window::open(device_.host, *device_.energy_meter, std::max(plan_.window / 20.0, 2.0 * device_.energy_meter->info().refresh));
-  }
-
-  /// Nothing before this line is counted.
-  Outcome window(const Budget& budget, std::optional<Joules> spent_before) {
-    std::unique_ptr<Window> window;
-    if (device_.energy_meter) {
-      auto opened = open_window();
-      if (!opened) return ended(TrialState::kVoid, opened.error().text());
-      window = std::move(*opened);
-    }
-    const auto events = events_now();
-    const auto work = device_.workload->run(budget, stop_);
-    Result<WindowReading> reading = window ? window->close() : Result<WindowReading>(WindowReading{});
-    Outcome outcome = judged(work, reading, events);
-    if (reading && spent_before) outcome.metrics[std::string(kTrialEnergy)] = {(reading->energy + *spent_before).si(), {}, {}, {}};
-    return outcome;
-  }
-
-  Outcome judged(const Result<Work>& work, const Result<WindowReading>& reading, double events) {
-    if (!work) return broke(work.error());
-    if (stop_.stop_requested()) return ended(TrialState::kVoid, kInterruptedNote);
-    Outcome outcome;
-    outcome.notes = work->notes;
-    if (work->ready) {
-      outcome.metrics = *work->ready;
-      return outcome;
-    }
-    if (work->cut_short) {
-      outcome.state = TrialState::kAborted;
-      outcome.metrics = measure_latency(*work);
-      outcome.note = "stopped early: it clearly breaks the SLO";
-      return outcome;
-    }
-    if (work->saturated) {
-      outcome.state = TrialState::kAborted;
-      outcome.metrics = measure_latency(*work);
-      const double rate = static_cast<double>(work->inferences) / std::max((work->ended - work->began).count(), 1e-9);
-      outcome.note = fmt::format("requests came faster than they were answered ({:.4g} /s): latency grows without bound", rate);
-      return outcome;
-    }
-    if (!reading) return ended(TrialState::kVoid, reading.error().text());
-    if (work->inferences == 0)
-      return ended(TrialState::kFailed, fmt::format("nothing was answered within {:.0f} s", plan_.window_limit.count()));
-    outcome.metrics =
-        measure(*work, *reading, device_.energy_meter ? device_.energy_meter->info().error_sources : std::vector<std::string>{});
-    if (const auto happened = events_now() - events; happened > 0.0) {
-      return ended(TrialState::kVoid,
-                   fmt::format("the hardware slowed itself down {:.0f} times meanwhile (under-voltage or over-current)", happened));
-    }
-    for (const auto& gauge : device_.gauges) {
-      if (gauge->counts()) continue;
-      if (const auto value = gauge->read()) outcome.metrics[gauge->name()] = {*value, {}, 1, {}};
-    }
-    return outcome;
-  }
-
-  /// Sum of everything that counts throttling; what cannot be read counts nothing.
-  double events_now() const {
-    double sum = 0.0;
-    for (const auto& gauge : device_.gauges) {
-      if (gauge->counts()) sum += gauge->read().value_or(0.0);
-    }
-    return sum;
-  }
-
-  /// As many latencies as the strictest percentile needs. Only an exploratory trial may end early on the SLO: reference and confirmation
-  /// are wanted whole.
-  Budget sample_budget(Advice::Kind kind, std::uint64_t seed) const {
-    Budget budget;
-    budget.at_least = plan_.window;
-    budget.at_most = plan_.window_limit;
-    budget.seed = seed;
-    for (const auto& limit : plan_.limits) {
-      const MetricRow* row = find_metric(limit.metric);
-      if (row != nullptr && row->quantile > 0.5) budget.samples = std::max(budget.samples, minimum_quantile_sample(row->quantile));
-    }
-    if (problem_ != nullptr && kind == Advice::Kind::kTry) {
-      for (const auto& c : problem_->constraints) {
-        const MetricRow* row = find_metric(c.metric);
-        if (row == nullptr || row->unit != "s" || c.bound != Bound::kAtMost) continue;
-        budget.limit = Seconds(c.limit);
-        budget.quantile = row->quantile;
-        break;
-      }
-    }
-    // A setting that meets the SLO answers within it, so its sample is complete after so long; before the reference is measured a relative
-    // limit is not known yet.
-    double slowest = problem_ == nullptr ? plan_.window_limit.count() / 2.0 : 0.0;
-    for (const auto& limit : plan_.limits) {
-      const MetricRow* row = find_metric(limit.metric);
-      if (row != nullptr && row->unit == "s" && !limit.relative) slowest = limit.limit;
-    }
-    if (problem_ != nullptr) {
-      for (const auto& c : problem_->constraints) {
-        const MetricRow* row = find_metric(c.metric);
-        if (row != nullptr && row->unit == "s" && c.bound == Bound::kAtMost) slowest = std::max(slowest, c.limit);
-      }
-    }
-    budget.at_most = std::max(budget.at_most, Seconds(1.1 * kSlack * slowest * static_cast<double>(budget.samples)));
-    return budget;
   }
 
   Device& device_;
@@ -377,6 +201,7 @@ class Run {
   const Plan& plan_;
   const Observer& observer_;
   std::stop_token stop_;
+  OneTrial trial_;
   std::vector<Trial> history_;
   std::size_t before_this_run_ = 0;  // trials that were in the journal already
   const Problem* problem_ = nullptr;

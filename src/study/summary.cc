@@ -103,6 +103,9 @@ void add_costs(Summary& s) {
     }
   }
   if (all_known && joules > 0.0) s.search_joules = joules;
+  s.proofs = count_proofs(s.trials);
+  s.actuation = actuation_cost(s.trials);
+  s.mishaps = mishaps(s.trials);
 }
 
 /// Latencies observed in the trials that broke a limit on latency; nullopt where one of them does not say how many.

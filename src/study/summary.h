@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "journal/journal.h"
+#include "study/control.h"
 #include "study/facts.h"
 #include "trial/constraint.h"
 #include "trial/trial.h"
@@ -62,6 +63,9 @@ struct Summary {
   std::optional<std::size_t> requests_in_violation;
   std::optional<double> repaid_after_inferences;  ///< until the best setting saved `search_joules`; absent where no saving is shown
   std::optional<double> repaid_after_seconds;     ///< the same at the best setting's throughput
+  ProofCount proofs;                              ///< settings whose clocks were watched; none where no setting claims one
+  std::optional<ActuationCost> actuation;         ///< absent where nothing of the machine was set
+  std::vector<Mishap> mishaps;                    ///< void, refused and failed trials
   std::string stop_reason, stop_text;             ///< "running" if it has not stopped
   std::optional<double> expected_missed;          ///< what the optimizer that stopped expects to have missed, relative
 };

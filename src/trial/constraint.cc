@@ -11,9 +11,11 @@ namespace polythrottle {
 
 Result<Objective> parse_objective(std::string_view text) {
   const MetricRow* row = find_metric(text == "latency" ? "mean" : text);
-  if (row == nullptr) {
+  if (row == nullptr || !row->may_be_goal) {
     std::string names = "latency";
-    for (const auto& r : metric_table()) names += fmt::format(", {}", r.alias);
+    for (const auto& r : metric_table()) {
+      if (r.may_be_goal) names += fmt::format(", {}", r.alias);
+    }
     return fail(Errc::kInvalid, fmt::format("unknown objective '{}'", text), "one of " + names);
   }
   return Objective{std::string(row->name), row->less_is_better ? Direction::kMinimize : Direction::kMaximize};

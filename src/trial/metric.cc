@@ -19,7 +19,12 @@ constexpr std::array kTable{
     MetricRow{kTemperature, "temperature", "degC", 0, true, "hottest thermal zone at the end of the window"},
     MetricRow{kMemory, "memory", "B", 0, true, "resident memory of the process that runs the model, at the end of the window"},
     MetricRow{kEnergyProxy, "energy_proxy", "", 0, true, "a recorded table's own stand-in for energy; not joules"},
-    MetricRow{kTrialEnergy, "trial_energy", "J", 0, true, "energy of the whole trial, warm-up included: what the search cost"},
+    MetricRow{kGpuClockSeen, "gpu_clock", "Hz", 0, true, "clock the GPU was seen to run at under load, mean", false},
+    MetricRow{kMemoryClockSeen, "mem_clock", "Hz", 0, true, "clock the memory was seen to run at under load, mean", false},
+    MetricRow{kCpuClockSeen, "cpu_clock", "Hz", 0, true, "clock the CPUs were seen to run at under load, mean", false},
+    MetricRow{kTrialEnergy, "trial_energy", "J", 0, true, "energy of the whole trial, warm-up included: what the search cost", false},
+    MetricRow{kActuation, "actuation", "s", 0, true, "time to set the configuration, reading back included", false},
+    MetricRow{kWrite, "write", "s", 0, true, "time of one write to a node of the machine, mean over those of the configuration", false},
 };
 
 }  // namespace

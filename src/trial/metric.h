@@ -46,10 +46,11 @@ using Metrics = std::map<std::string, Estimate, std::less<>>;
 struct MetricRow {
   std::string_view name;   ///< with SI unit, as in JSON and SQL
   std::string_view alias;  ///< as people write it: "energy", "p99", "power"
-  std::string_view unit;   ///< "J", "s", "W", "/s", "degC", "B"
+  std::string_view unit;   ///< "J", "s", "W", "/s", "degC", "B", "Hz"
   double quantile;         ///< 0.5, 0.95, 0.99 for percentiles of latency, else 0
   bool less_is_better;
   std::string_view help;
+  bool may_be_goal = true;  ///< may it be an objective or a limit?
 };
 std::span<const MetricRow> metric_table();
 /// By name or alias.
@@ -66,6 +67,11 @@ inline constexpr std::string_view kTemperature = "temperature_celsius";
 inline constexpr std::string_view kMemory = "memory_bytes";
 inline constexpr std::string_view kEnergyProxy = "energy_proxy";
 inline constexpr std::string_view kTrialEnergy = "trial_energy_joules";
+inline constexpr std::string_view kGpuClockSeen = "gpu_clock_hertz";
+inline constexpr std::string_view kMemoryClockSeen = "mem_clock_hertz";
+inline constexpr std::string_view kCpuClockSeen = "cpu_clock_hertz";
+inline constexpr std::string_view kActuation = "actuation_seconds";
+inline constexpr std::string_view kWrite = "write_seconds";
 
 /// "12.3 ms", "1.20 J": a value of this metric for people, three significant digits, SI prefix.
 std::string format_metric(std::string_view name, double value);

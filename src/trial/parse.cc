@@ -71,7 +71,7 @@ Result<ConstraintSpec> parse_slo(std::string_view whole) {
   const std::string_view name = equals == std::string_view::npos ? "mean" : trim(text.substr(0, equals));
   const std::string_view limit = equals == std::string_view::npos ? text : trim(text.substr(equals + 1));
   const MetricRow* row = find_metric(name);
-  if (row == nullptr || row->unit != "s") {
+  if (row == nullptr || row->unit != "s" || !row->may_be_goal) {
     return fail(Errc::kInvalid, fmt::format("'{}': '{}' is no latency", whole, name),
                 "an SLO is mean=20ms, p50=.., p95=80ms, p99=50ms, or 1.2x");
   }
@@ -92,9 +92,11 @@ Result<ConstraintSpec> parse_constraint(std::string_view whole) {
   }
   const std::string_view name = trim(text.substr(0, at));
   const MetricRow* row = find_metric(name == "latency" ? "mean" : name);
-  if (row == nullptr) {
+  if (row == nullptr || !row->may_be_goal) {
     std::string names;
-    for (const auto& r : metric_table()) names += (names.empty() ? "" : ", ") + std::string(r.alias);
+    for (const auto& r : metric_table()) {
+      if (r.may_be_goal) names += (names.empty() ? "" : ", ") + std::string(r.alias);
+    }
     return fail(Errc::kInvalid, fmt::format("'{}': unknown metric '{}'", whole, name), "one of " + names);
   }
   TRY(const auto quantity, parse_quantity(trim(text.substr(at + 2)), *row, whole));
