@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "report/report.h"
 #include "study/history.h"
+#include "study/proof.h"
 
 namespace polythrottle {
 namespace {
@@ -82,6 +83,9 @@ void Progress::ended(const Trial& trial, std::span<const Trial> history, const P
   const std::size_t done = explored(history);
   const double left = done < budget_ ? seconds / static_cast<double>(history.size()) * static_cast<double>(budget_ - done) : 0.0;
   if (terminal_) {
+    // What says nothing of its setting, or that it cannot be had, is said and stays.
+    const bool stays = trial.state != TrialState::kCompleted && trial.state != TrialState::kAborted;
+    if (stays) tell("\r\x1b[K{}  {}  {}: {}\n", label_, setting_text(trial.asked), to_string(trial.state), trial.outcome.note);
     rewrite(fmt::format("{}  {}  {} left", label_, best_, clock_text(left)));
     return;
   }
@@ -89,7 +93,10 @@ void Progress::ended(const Trial& trial, std::span<const Trial> history, const P
   std::string line = fmt::format("{}  {}  {}", label_, setting_text(trial.asked), to_string(trial.state));
   if (trial.metrics().contains(objective)) line += fmt::format("  {} {}", cell(trial, objective), to_string(provenance_));
   if (trial.metrics().contains(latency)) line += fmt::format("  {} {}", metric_label(latency), cell(trial, latency));
-  if (!trial.outcome.note.empty()) line += fmt::format("  ({})", trial.outcome.note);
+  const std::string& note = trial.outcome.note;
+  if (const auto unproved = unproved_text(trial); !note.empty() || !unproved.empty()) {
+    line += fmt::format("  ({})", note.empty() ? unproved : note);
+  }
   if (!best_.empty()) line += fmt::format("  | {}", best_);
   tell("{}\n", line);
 }

@@ -36,6 +36,20 @@ Json fact_json(const Summary& s, const char* key) {
   return parsed ? *parsed : Json(it->second);
 }
 
+Json proof_json(const ProofCount& count) {
+  if (count.all() == 0) return nullptr;
+  return {{"proved", count.proved}, {"not_contradicted", count.not_contradicted}, {"not_proved", count.unseen}};
+}
+
+Json actuation_json(const std::optional<ActuationCost>& cost) {
+  if (!cost) return nullptr;
+  return {{"configurations", cost->configurations},
+          {"median_seconds", cost->median_seconds},
+          {"most_seconds", cost->most_seconds},
+          {"writes", cost->writes},
+          {"write_seconds", number(cost->write_seconds)}};
+}
+
 Json fact_text(const Summary& s, const char* key) {
   const auto it = s.facts.find(key);
   return it == s.facts.end() ? Json(nullptr) : Json(it->second);
@@ -89,6 +103,10 @@ Json summary_json(const Summary& s) {
                    {"repaid_after_inferences", number(s.repaid_after_inferences)},
                    {"repaid_after_seconds", number(s.repaid_after_seconds)},
                    {"options", fact_json(s, fact::kSearch)}};
+  out["settings"] = proof_json(s.proofs);
+  out["actuation"] = actuation_json(s.actuation);
+  out["mishaps"] = Json::array();
+  for (const auto& m : s.mishaps) out["mishaps"].push_back({{"state", to_string(m.state)}, {"note", m.note}, {"trials", m.trials}});
   out["pareto"] = Json::array();
   for (const TrialId id : s.pareto) {
     for (const auto& t : s.trials) {

@@ -24,6 +24,9 @@ std::string render_json(const Summary& summary);
 /// One line per trial: id, state, kind, knobs, metrics with their standard errors, note. RFC 4180 with a header.
 std::string render_csv(const Summary& summary);
 
+/// "1 trial", "3 trials".
+std::string counted(std::size_t count, std::string_view one, std::string_view many);
+
 /// "mean latency <= 8.942 ms": a limit for people.
 std::string describe(const Constraint& constraint);
 /// A knob's value for people: clocks in MHz.

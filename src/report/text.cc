@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/stats.h"
+#include "report/control.h"
 #include "report/report.h"
+#include "study/proof.h"
 #include "trial/json.h"
 
 namespace polythrottle {
@@ -65,7 +67,7 @@ void add_side_rows(const Summary& s, std::vector<std::vector<std::string>>& rows
     rows.push_back(std::move(row));
   }
   for (const auto& metric : metric_table()) {
-    if (metric.name == kTrialEnergy) continue;
+    if (metric.name == kTrialEnergy || metric.name == kActuation || metric.name == kWrite) continue;
     if (std::none_of(sides.begin(), sides.end(), [&](const Side* side) { return side->metrics.contains(metric.name); })) continue;
     std::vector<std::string> row{metric_label(metric.name)};
     for (const Side* side : sides) {
@@ -98,10 +100,6 @@ std::string duration(double seconds) {
   if (seconds < 120.0) return fmt::format("{:.0f} s", seconds);
   if (seconds < 7200.0) return fmt::format("{:.0f} min", seconds / 60.0);
   return fmt::format("{:.1f} h", seconds / 3600.0);
-}
-
-std::string counted(std::size_t count, std::string_view one, std::string_view many) {
-  return fmt::format("{} {}", count, count == 1 ? one : many);
 }
 
 /// "Search: 20 trials, 2 second looks, 6 to confirm; 47.7 s. Stopped: budget of 20 used."
@@ -148,6 +146,10 @@ std::string cost_sentence(const Summary& s) {
 }
 
 }  // namespace
+
+std::string counted(std::size_t count, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
 
 std::string knob_text(const std::string& name, const Value& value) {
   const auto* number = std::get_if<double>(&value);
@@ -265,7 +267,8 @@ std::string render_answer(const Summary& s) {
   if (s.confirmed > 0)
     out +=
         fmt::format("Both columns are means of {} rounds in which reference and best were measured again in alternation.\n", s.confirmed);
-  out += violations_sentence(s) + '\n' + search_sentence(s) + '\n' + cost_sentence(s);
+  out += violations_sentence(s) + '\n' + render_mishaps(s) + search_sentence(s) + '\n' + cost_sentence(s);
+  out += render_control(s);
   if (const auto notes = s.facts.find(fact::kNotes); notes != s.facts.end()) {
     if (const auto list = parse_json(notes->second)) {
       for (const auto& note : *list) {
@@ -293,7 +296,7 @@ std::string render_trials(const Summary& s) {
     }
     const bool judged = t.state == TrialState::kCompleted || t.state == TrialState::kAborted;
     rows.push_back({std::to_string(t.id), to_string(t.state), to_string(t.advice.kind), setting_text(t.asked), cell(s.objective.metric),
-                    cell(latency), judged ? to_string(verdict) : "-", t.outcome.note});
+                    cell(latency), judged ? to_string(verdict) : "-", t.outcome.note.empty() ? unproved_text(t) : t.outcome.note});
   }
   return align(rows, {0, 4, 5});
 }
