@@ -10,6 +10,7 @@
 #include "host/simulation/machine.h"
 #include "knob/lease.h"
 #include "platform/platform.h"
+#include "platform/rivals.h"
 #include "report/report.h"
 
 namespace polythrottle {
@@ -34,6 +35,18 @@ void print_engines() {
     fmt::print("  onnx  {}\n", *runtime);
   } else {
     print_absent("onnx", runtime.error());
+  }
+}
+
+/// Who else may write these knobs, and what to do about it.
+void print_rivals(const Host& host) {
+  fmt::print("\nRivals\n");
+  const auto found = rivals(host);
+  if (found.empty()) fmt::print("  none found\n");
+  for (const Rival& rival : found) {
+    fmt::print("  {}  {}\n    writes {}\n    {}\n", rival.name, rival.evidence, rival.writes, rival.when);
+    if (!rival.pause.empty()) fmt::print("    pause: {}\n", rival.pause);
+    if (!rival.resume.empty()) fmt::print("    resume: {}\n", rival.resume);
   }
 }
 
@@ -71,6 +84,7 @@ void print_machine(Host& host) {
     fmt::print("  {}  {}\n", gauge->name(), now);
   }
   print_power_modes(host.files, machine);
+  print_rivals(host);
 }
 
 int probe(const Cli& cli, const std::string& device) {

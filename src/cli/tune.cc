@@ -19,6 +19,7 @@
 #include "journal/observed.h"
 #include "knob/lease.h"
 #include "optimizer/optimizer.h"
+#include "platform/rivals.h"
 #include "report/report.h"
 #include "study/summary.h"
 
@@ -257,6 +258,9 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   auto opened = open_device(o, here.host());
   if (!opened) return either(opened.error());
   Device& device = opened->device;
+  device.suspects = [&host = device.host] { return who_may_interfere(rivals(host)); };
+  const std::string others = device.knobs.empty() ? std::string() : rivals_note(rivals(device.host));
+  if (!others.empty()) device.notes.push_back(others);
   const auto plan = make_plan(o, device);
   if (!plan) return either(plan.error());
   const auto optimizer = make_searcher(o, device.space);
@@ -323,6 +327,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     for (const auto& note : device.notes) {
       if (!o.quiet) tell("Note: {}\n", note);
     }
+    if (!o.quiet && !others.empty()) tell("Note: {}.\n", others);
     Progress progress(o.quiet, device.energy_provenance, plan->budget);
     end = run_study(device, *journal, lease.get(), **optimizer, *plan, progress.observer(), cli.stop);
   }
