@@ -55,6 +55,16 @@ TEST_F(EstimateTest, TakesTheUsersCoefficients) {
   EXPECT_EQ(meter_driver::estimate.discover(host, {.idle_watts_per_cpu = -1.0}).absent.at(0).why.code, Errc::kInvalid);
 }
 
+TEST_F(EstimateTest, GoesByTheCpuTimeOfWhoeverWorks) {
+  Seconds work{100};
+  Meter& meter = probe({.work_cpu = [&] { return work; }, .worker = "somebody else"});
+  EXPECT_NE(meter.info().boundary.find("share of somebody else plus"), std::string::npos) << meter.info().boundary;
+  clock.busy_cpus = 1.5;  // of this process
+  clock.advance(Seconds(1));
+  work += Seconds(0.25);
+  EXPECT_NEAR(meter.read()->energy.si(), 0.74 * 2 + 2.76 * 0.25, 1e-9);
+}
+
 TEST_F(EstimateTest, BusyPowerFallsWithTheSquareOfTheClock) {
   add_policy(0, "1500000");
   add_policy(1, "500000");  // on average half of the highest

@@ -41,6 +41,7 @@ class VirtualWork final : public Workload {
   }
   Status warm_up(std::stop_token) override {
     ++warmed_;
+    if (batch_ == refused_warm_) return fail(Errc::kUnsupported, "no kernel for that");
     clock_.sleep_until(clock_.now() + Seconds(1.0));
     return {};
   }
@@ -57,8 +58,13 @@ class VirtualWork final : public Workload {
     work.ended = clock_.now();
     return work;
   }
+  void finish() override {
+    ++finished_;
+    clock_.sleep_until(clock_.now() + Seconds(0.5));
+  }
   int warmed_ = 0;
-  double refused_ = 0.0;
+  double refused_ = 0.0, refused_warm_ = 0.0;
+  int finished_ = 0;
   bool seen_limit_ = false;
 
  private:
@@ -130,7 +136,7 @@ TEST_F(RunStudy, MeasuresEverySettingAndCountsNothingBeforeTheWindow) {
   EXPECT_EQ(history[0].advice.kind, Advice::Kind::kReference);
   for (const auto& trial : history) {
     const double batch = *trial.asked.number("batch");
-    // 11 W for 10 ms and 1 ms per item: the second of warm-up is not in it.
+    // 11 W for 10 ms and 1 ms per item: the second of warm-up is not in it, nor the half it takes to finish.
     EXPECT_NEAR(trial.metrics().at(std::string(kEnergy)).value, 11.0 * (0.010 + 0.001 * batch) / batch, 1e-9);
     EXPECT_NEAR(trial.metrics().at(std::string(kLatencyMean)).value, 0.010 + 0.001 * batch, 1e-9);
     EXPECT_NEAR(trial.metrics().at(std::string(kPower)).value, 11.0, 1e-9);
@@ -139,6 +145,7 @@ TEST_F(RunStudy, MeasuresEverySettingAndCountsNothingBeforeTheWindow) {
     EXPECT_GT(trial.metrics().at(std::string(kTrialEnergy)).value, 11.0 * 1.9);
   }
   EXPECT_EQ(work_->warmed_, 3);
+  EXPECT_EQ(work_->finished_, 3);
 }
 
 TEST_F(RunStudy, ASettingThatIsRefusedIsARefusedTrialAndTheStudyGoesOn) {
@@ -147,6 +154,16 @@ TEST_F(RunStudy, ASettingThatIsRefusedIsARefusedTrialAndTheStudyGoesOn) {
   const auto history = journal_->history().value();
   EXPECT_EQ(history[1].state, TrialState::kRefused);
   EXPECT_EQ(history[2].state, TrialState::kCompleted);
+}
+
+TEST_F(RunStudy, AWorkloadMayRefuseASettingOnceItRuns) {
+  work_->refused_warm_ = 2.0;
+  ASSERT_TRUE(run());
+  const auto history = journal_->history().value();
+  EXPECT_EQ(history[1].state, TrialState::kRefused);
+  EXPECT_EQ(history[1].outcome.note, "no kernel for that");
+  EXPECT_EQ(history[2].state, TrialState::kCompleted);
+  EXPECT_EQ(work_->finished_, 3);
 }
 
 TEST_F(RunStudy, AReferenceThatCannotBeMeasuredEndsTheStudyWithTheReason) {

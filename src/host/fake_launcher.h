@@ -1,0 +1,78 @@
+#pragma once
+// Programs that never run, for tests: what they print is told beforehand, and time is that of a FakeClock.
+
+#include <functional>
+#include <utility>
+
+#include "host/fake.h"
+#include "host/launcher.h"
+
+namespace polythrottle {
+
+/// What a program does once it is started.
+struct FakeRun {
+  struct Line {
+    Seconds after{0};  ///< since the line before, or the start
+    std::string text;
+  };
+  std::vector<Line> lines;
+  std::optional<Line> again;  ///< printed over and over after `lines`
+  std::optional<Exit> exit;   ///< right after `lines`; absent, and without `again`: it hangs
+};
+
+class FakeLauncher : public Launcher {
+ public:
+  FakeLauncher(FakeClock& clock, std::function<FakeRun(const Program&)> behaviour) : clock_(clock), behaviour_(std::move(behaviour)) {}
+
+  std::vector<Program> started;
+  int running = 0;
+  std::optional<Error> refusal;  ///< of every start
+
+  Status check(const std::string&) const override { return {}; }
+  Result<std::unique_ptr<Process>> start(const Program& program) override {
+    if (refusal) return tl::unexpected<Error>(*refusal);
+    started.push_back(program);
+    ++running;
+    return std::make_unique<FakeProcess>(*this, behaviour_(program));
+  }
+  Seconds cpu_time() const override { return Seconds(0); }
+
+ private:
+  class FakeProcess : public Process {
+   public:
+    FakeProcess(FakeLauncher& owner, FakeRun run) : owner_(owner), run_(std::move(run)), last_(owner.clock_.now()) {}
+    ~FakeProcess() override { FakeProcess::stop(Seconds(0)); }
+
+    std::optional<std::string> read_line(Clock::TimePoint deadline) override {
+      FakeClock& clock = owner_.clock_;
+      const FakeRun::Line* next = printed_ < run_.lines.size() ? &run_.lines[printed_] : run_.again ? &*run_.again : nullptr;
+      if (next == nullptr && run_.exit) return std::nullopt;
+      if (next == nullptr || last_ + next->after > std::max(deadline, clock.now())) {
+        clock.sleep_until(deadline);
+        return std::nullopt;
+      }
+      last_ += next->after;
+      clock.sleep_until(last_);
+      ++printed_;
+      tail_ += next->text + '\n';
+      if (tail_.size() > kTail) tail_.erase(0, tail_.size() - kTail);
+      return next->text;
+    }
+    std::optional<Exit> ended() override { return printed_ >= run_.lines.size() && !run_.again ? run_.exit : std::nullopt; }
+    void stop(Seconds) override { owner_.running -= std::exchange(alive_, 0); }
+    const std::string& tail() const override { return tail_; }
+
+   private:
+    FakeLauncher& owner_;
+    FakeRun run_;
+    Clock::TimePoint last_;
+    std::size_t printed_ = 0;
+    std::string tail_;
+    int alive_ = 1;
+  };
+
+  FakeClock& clock_;
+  std::function<FakeRun(const Program&)> behaviour_;
+};
+
+}  // namespace polythrottle
