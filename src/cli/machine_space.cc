@@ -125,7 +125,7 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
                                         const Space::Coupling& allowed, Runs runs) {
   MachineSpace out;
   std::vector<Parameter> parameters(own.begin(), own.end());
-  bool on_gpu = false;
+  bool on_gpu = runs == Runs::kOnGpu;
   TRY_STATUS(leave_out_ganged(machine, wanted, out.notes));
   for (auto& knob : machine.knobs_by_request) {
     if (wanted.contains(knob->parameter().name)) machine.knobs.push_back(std::move(knob));
@@ -166,7 +166,10 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
   if (!out.space.find(out.reference)) {
     return fail(Errc::kInvalid, fmt::format("the reference {} is not in the space", out.reference.text()), "--reference names another");
   }
-  if (on_gpu) out.notes = machine.gpu_notes;
+  if (on_gpu && !machine.gpu.empty()) {
+    machine.description += ", " + machine.gpu;
+    out.notes = machine.gpu_notes;
+  }
   if (!out.space.thinned().empty()) out.notes.push_back(out.space.thinned());
   return out;
 }

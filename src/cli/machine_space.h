@@ -27,7 +27,8 @@ enum class Runs { kOnCpu, kOnGpu };
 /// `own`: the workload's knobs. `wanted`: --knob flags by name, those of the workload's knobs already taken out. `allowed`: of the
 /// workload. Reference: batch, instances and clock floors at their lowest, everything else at its highest (docs/terms.md), then
 /// --reference. A split clock that is asked for (cpu4_hz) leaves cpu_hz out, with a note; both at once are kInvalid. Takes the knobs it
-/// uses out of `machine`. Errors: kInvalid for names and levels that are not there.
+/// uses out of `machine`, and adds its NVIDIA GPU to its description where the space is of that. Errors: kInvalid for names and levels
+/// that are not there.
 Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine& machine,
                                         std::map<std::string, std::vector<std::string>> wanted, const TuneOptions& options,
                                         const Space::Coupling& allowed, Runs runs);

@@ -52,7 +52,7 @@ void print_rivals(const Host& host) {
 
 void print_machine(Host& host) {
   const Machine machine = discover(host, {});
-  fmt::print("{}\n\nKnobs\n", machine.description);
+  fmt::print("{}{}\n\nKnobs\n", machine.description, machine.gpu.empty() ? "" : ", " + machine.gpu);
   for (const auto& knob : machine.knobs) {
     const auto now = knob->read();
     const Parameter& p = knob->parameter();

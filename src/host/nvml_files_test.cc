@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "host/nvml_gpu.h"
 #include "host/nvml_stub.h"
 
@@ -241,6 +244,23 @@ TEST(NvmlFiles, WithoutPersistenceLocksEndWithTheLastProcess) {
   }
   StubMachine machine;
   EXPECT_EQ(content(*machine.files, kStubA + "/power_limit_mw"), "120000");
+}
+
+TEST(NvmlFiles, SeveralThreadsMayLookAtOnce) {
+  StubMachine machine;
+  std::atomic<int> failures = 0;
+  const auto work = [&] {
+    for (int i = 0; i < 200; ++i) {
+      failures += machine.files->read(kStubA + "/graphics_clock_mhz").has_value() ? 0 : 1;
+      failures += machine.files->write(kStubA + "/locked_graphics_clocks", "210 900").has_value() ? 0 : 1;
+      failures += content(*machine.files, kStubA + "/locked_graphics_clocks") == "210 900" ? 0 : 1;
+    }
+  };
+  {
+    const std::jthread one(work);
+    const std::jthread other(work);
+  }
+  EXPECT_EQ(failures, 0);
 }
 
 TEST(NvmlArchitecture, AreOrdered) {

@@ -116,6 +116,7 @@ Machine discover(Host& host, const MeterOptions& options) {
   }
   machine.gauges = discover_gauges(host);
   machine.coupling = coupling_of(machine.knobs);
+  machine.gpu = nvidia_gpu(host.files);
   if (std::any_of(machine.knobs.begin(), machine.knobs.end(), [](const auto& knob) { return of_nvidia_gpu(*knob); })) {
     machine.gpu_notes = nvidia_notes(host.files);
   }
@@ -129,7 +130,6 @@ Machine discover(Host& host, const MeterOptions& options) {
   // Jetsons call every core "ARMv8 Processor": the board's own name says more.
   machine.description = fact("board", fact("cpu_model", "unknown CPU").c_str()) + ", " + cpus +
                         (cpus == "1" ? " logical CPU" : " logical CPUs") + ", Linux " + fact("kernel", "(unknown)");
-  if (facts.contains("gpu")) machine.description += ", " + facts.at("gpu");
   return machine;
 }
 

@@ -7,6 +7,12 @@
 
 namespace polythrottle {
 
+std::string nvidia_gpu(const Files& files) {
+  if (is_jetson(files)) return {};
+  const auto gpu = chosen_gpu(files);
+  return gpu ? gpu->text() : std::string();
+}
+
 std::map<std::string, std::string> nvidia_facts(const Files& files) {
   if (is_jetson(files)) return {};
   const auto gpu = chosen_gpu(files);

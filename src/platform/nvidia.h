@@ -10,7 +10,10 @@
 
 namespace polythrottle {
 
-/// gpu ("NVIDIA A100-PCIE-40GB"), gpu_uuid and gpu_driver of the GPU that is tuned; empty where there is none.
+/// "GPU 0 (NVIDIA A100-PCIE-40GB)": the GPU that is tuned; empty where there is none.
+std::string nvidia_gpu(const Files& files);
+
+/// gpu ("NVIDIA A100-PCIE-40GB"), gpu_uuid and gpu_driver of that GPU; empty where there is none.
 std::map<std::string, std::string> nvidia_facts(const Files& files);
 
 /// What people should know before the clocks and limits of that GPU are moved: which of several it is, that a lock set before cannot be

@@ -23,7 +23,7 @@ TEST(Nvidia, FactsAreOfTheGpuThatIsTuned) {
   EXPECT_EQ(facts.at("gpu_uuid"), kStubH.substr(6));
   EXPECT_EQ(facts.at("gpu_driver"), "0.0-stub");
   Host host = machine.host();
-  EXPECT_THAT(discover(host, {}).description, HasSubstr(", Stub GPU H"));
+  EXPECT_EQ(discover(host, {}).gpu, "GPU 1 (Stub GPU H)");
 }
 
 TEST(Nvidia, SaysThatALockSetBeforeCannotBeRead) {

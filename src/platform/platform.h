@@ -17,6 +17,7 @@ struct Machine {
   std::vector<std::unique_ptr<Knob>> knobs;             ///< in the order in which a configuration is written
   std::vector<std::unique_ptr<Knob>> knobs_by_request;  ///< to be put behind the others where somebody asks for one by name
   std::vector<Absence> absent_knobs;
+  std::string gpu;                     ///< the NVIDIA GPU that is tuned, "GPU 0 (NVIDIA A100-PCIE-40GB)"; empty without one
   std::vector<std::string> gpu_notes;  ///< what to know before the knobs of an NVIDIA GPU are moved; empty without them
   /// Which settings of these knobs go together (gpu_min_hz <= gpu_max_hz); absent: all. Valid while the knobs live; names that are none of
   /// theirs, and knobs that are missing from a configuration, do not count.

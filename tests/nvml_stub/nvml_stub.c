@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef unsigned int Return; /* nvmlReturn_t */
@@ -497,7 +498,7 @@ Return nvmlDeviceGetFieldValues(Device device, int count, FieldValue* values) {
   load_settings(settings);
   for (i = 0; i < count; ++i) {
     FieldValue* const at = &values[i];
-    at->timestamp = 1;
+    at->timestamp = (long long)time(NULL) * 1000000;
     at->latency = 0;
     at->type = 1;
     at->result = OK;
