@@ -36,6 +36,7 @@ void add_export(CLI::App& app, Cli& cli);
 void add_probe(CLI::App& app, Cli& cli);
 void add_apply(CLI::App& app, Cli& cli);
 void add_restore(CLI::App& app, Cli& cli);
+void add_watchdog(CLI::App& app, Cli& cli);
 
 /// Writes to stderr, and does not mind if nobody reads it: a lost terminal must not cost the study.
 void tell_text(const std::string& text);

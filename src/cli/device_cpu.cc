@@ -133,7 +133,6 @@ Result<OpenedDevice> open_cpu_device(const TuneOptions& options, Host& host) {
   Device device{.name = options.device, .host = host};
   device.notes = notes;
   device.open_loop = load.arrivals.has_value();
-  device.lease_record = default_record_path();
   TRY_STATUS(fill_device(device, machine, std::move(parts), options));
   device.workload = std::move(workload);
 

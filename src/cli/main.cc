@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   add_probe(app, cli);
   add_apply(app, cli);
   add_restore(app, cli);
+  add_watchdog(app, cli);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& e) {

@@ -1,11 +1,11 @@
-// polythrottle restore: puts back what a killed run left.
+// polythrottle restore: puts back what a killed run left, and what was kept on purpose.
 
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 
+#include "cli/borrow.h"
 #include "cli/cli.h"
-#include "knob/lease.h"
 #include "platform/platform.h"
 
 namespace polythrottle {
@@ -14,28 +14,32 @@ namespace {
 int restore(const Cli& cli) {
   ThisMachine here(cli.sysroot, cli.gpu, cli.injection);
   Host& host = here.host();
+  const std::string record_path = here.record_path();
+  // What cannot be looked at is reported by `recover`.
+  const auto left = look_at_record(host, record_path).value_or(std::nullopt);
   const Machine machine = discover(host, {});
   std::vector<Knob*> knobs;
-  for (const auto& knob : machine.knobs) knobs.push_back(knob.get());
-  const auto restored = recover(host, knobs, default_record_path());
+  for (const auto* found : {&machine.knobs, &machine.knobs_by_request}) {
+    for (const auto& knob : *found) knobs.push_back(knob.get());
+  }
+  const auto restored = recover(host, knobs, record_path, {.undo_kept = true});
   if (!restored) return complain(restored.error(), kExitFailure);
   if (restored->empty()) fmt::print("Nothing to restore: no run left a record.\n");
+  for (const auto& line : describe_recovery(host, left, *restored)) fmt::print("{}\n", line);
   bool whole = true;
   for (const auto& r : *restored) {
-    if (!r.status) {
-      whole = false;
-      complain(r.status.error(), kExitFailure);
-    } else {
-      fmt::print("{}  found {}, now {}{}\n", r.knob, to_text(r.found), to_text(r.now), r.written ? ", restored" : "");
-    }
+    if (r.status) continue;
+    whole = false;
+    complain(not_restored(r), kExitFailure);
   }
+  if (!whole) fmt::print("Not all is back. The record stays: {}\n", record_path);
   return whole ? kExitOk : kExitFailure;
 }
 
 }  // namespace
 
 void add_restore(CLI::App& app, Cli& cli) {
-  CLI::App* command = app.add_subcommand("restore", "Put back the settings that a killed run left");
+  CLI::App* command = app.add_subcommand("restore", "Put back the settings that a killed run left, or that were kept on purpose");
   command->callback([&cli] { cli.exit_code = restore(cli); });
 }
 

@@ -5,8 +5,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <string_view>
+
 namespace polythrottle {
 namespace {
+
+std::atomic<AtOnce> at_once{AtOnce::kNothingHeld};
 
 sigset_t caught() {
   sigset_t set;
@@ -15,7 +20,19 @@ sigset_t caught() {
   return set;
 }
 
+std::string_view last_words(AtOnce what) {
+  switch (what) {
+    case AtOnce::kWatched: return "\npolythrottle: ended at once; the watchdog puts back what was changed\n";
+    case AtOnce::kLeft: return "\npolythrottle: ended at once; 'polythrottle restore' puts back what was changed\n";
+    case AtOnce::kNothingHeld:
+    case AtOnce::kDeaf: break;
+  }
+  return "\npolythrottle: ended at once\n";
+}
+
 }  // namespace
+
+void set_at_once(AtOnce what) { at_once = what; }
 
 Signals::Signals() {
   signal(SIGPIPE, SIG_IGN);
@@ -25,11 +42,11 @@ Signals::Signals() {
     const sigset_t waited = caught();
     const timespec patience{0, 50'000'000};  // how soon the destructor is noticed; a signal wakes us at once
     while (!ended.stop_requested()) {
-      if (sigtimedwait(&waited, nullptr, &patience) <= 0) continue;
+      if (sigtimedwait(&waited, nullptr, &patience) <= 0 || at_once == AtOnce::kDeaf) continue;
       if (!source_.request_stop()) {
-        // The second one: whatever runs does not come to its end. The lease record stays for 'polythrottle restore'.
-        constexpr char kWords[] = "\npolythrottle: ended at once; 'polythrottle restore' puts back what was changed\n";
-        (void)!write(STDERR_FILENO, kWords, sizeof kWords - 1);
+        // The second one: whatever runs does not come to its end. The lease's record stays, and its watchdog sees us go.
+        const std::string_view words = last_words(at_once);
+        (void)!write(STDERR_FILENO, words.data(), words.size());
         _exit(130);
       }
     }

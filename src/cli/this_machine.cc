@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <filesystem>
 #include <optional>
 
 #include "host/nvml_files.h"
@@ -24,6 +25,14 @@ std::optional<std::string> lock_text(const std::string& typed) {
   return std::to_string(lowest) + " " + std::to_string(highest);
 }
 
+/// Absolute and without a slash at its end; "" for the real one.
+std::string without_end(const std::string& sysroot) {
+  std::error_code ignored;
+  std::string path = sysroot.empty() ? sysroot : std::filesystem::absolute(sysroot, ignored).lexically_normal().string();
+  while (!path.empty() && path.back() == '/') path.pop_back();
+  return path;
+}
+
 /// The NVIDIA driver's files beside the kernel's, and in front of both the fault that a test asked for.
 std::unique_ptr<Files> on_top_of(Files& disk, const std::string& sysroot, const GpuOptions& gpu, Injection* injection) {
   auto files = nvml_files(disk, {.load = sysroot.empty(),
@@ -36,10 +45,10 @@ std::unique_ptr<Files> on_top_of(Files& disk, const std::string& sysroot, const 
 }  // namespace
 
 ThisMachine::ThisMachine(const std::string& sysroot, const GpuOptions& gpu, Injection* injection)
-    : sysroot_(sysroot),
+    : sysroot_(without_end(sysroot)),
       gpu_(gpu),
-      disk_(real_files(sysroot)),
-      files_(on_top_of(*disk_, sysroot, gpu, injection)),
+      disk_(real_files(sysroot_)),
+      files_(on_top_of(*disk_, sysroot_, gpu, injection)),
       clock_(real_clock()),
       host_{*files_, *clock_} {}
 

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "host/host.h"
 #include "host/injection.h"
+#include "knob/lease.h"
 
 namespace polythrottle {
 
@@ -31,6 +32,11 @@ class ThisMachine {
   /// Do the user's words about the GPU fit this machine? kInvalid for words that nobody could mean and GPUs that are not there, else what
   /// keeps the GPUs from answering. Fine, and nothing is loaded, where nothing was said.
   Status check_gpu() const;
+
+  /// Absolute and without a slash at its end; "" for the real one.
+  const std::string& sysroot() const { return sysroot_; }
+  /// Where this machine's lease record lies.
+  std::string record_path() const { return default_record_path(sysroot_); }
 
  private:
   std::string sysroot_;

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "cli/borrow.h"
 #include "cli/cli.h"
 #include "cli/open_device.h"
 #include "cli/progress.h"
@@ -17,7 +18,6 @@
 #include "cli/tune_search.h"
 #include "cli/version.h"
 #include "journal/observed.h"
-#include "knob/lease.h"
 #include "optimizer/optimizer.h"
 #include "platform/rivals.h"
 #include "report/report.h"
@@ -160,7 +160,7 @@ Result<std::string> default_study_path() {
   return (folder / fmt::format("{}-{}.sqlite", stamp, getpid())).string();
 }
 
-void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptions& o) {
+void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptions& o, const std::string& record_path) {
   const Device& device = opened.device;
   fmt::print("Device   {}\n", opened.facts.at(fact::kDeviceText));
   if (const auto command = opened.facts.find(fact::kCommand); command != opened.facts.end()) fmt::print("Command  {}\n", command->second);
@@ -194,9 +194,9 @@ void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptio
     fmt::print("Restore  nothing to restore: no setting of the machine is changed\n");
   } else {
     fmt::print(
-        "Restore  what was found is kept in {} before the first write, and written back in reverse order at the end,\n"
-        "         on Ctrl-C, and by 'polythrottle restore' or the next run after a crash\n",
-        default_record_path());
+        "Restore  what was found is kept in {} before the first write, and written back in reverse order at the end and on\n"
+        "         Ctrl-C, by a watchdog process if this one is killed, and else by 'polythrottle restore' or the next run{}\n",
+        record_path, o.keep ? "\n         --keep: the best setting of the machine stays in place until 'polythrottle restore'" : "");
   }
   for (const auto& note : device.notes) fmt::print("Note     {}\n", note);
   fmt::print("Nothing was touched.\n");
@@ -208,18 +208,25 @@ std::unique_ptr<Journal> with_points(std::unique_ptr<Journal> journal, Injection
                                                .after = [&](const std::string& call) { injection.after("journal " + call); }});
 }
 
-/// Restores in any case, and says what could not be put back.
-bool give_back(Lease& lease) {
-  bool whole = true;
-  for (const auto& restored : lease.restore()) {
-    if (restored.status) continue;
-    whole = false;
-    complain(Error{restored.status.error().code,
-                   fmt::format("{} was not restored to {}: {}", restored.knob, to_text(restored.found), restored.status.error().what),
-                   "'polythrottle restore' tries again"},
-             kExitFailure);
+/// Leaves the best setting in place, and says so; else gives the machine back, and says why. True if it is in place.
+bool keep_best(Lease& lease, std::span<Knob* const> knobs, const Result<Summary>& summary, const std::string& source, const Clock& clock) {
+  Result<Kept> kept = fail(Errc::kOutOfRange, "--keep: no best setting is known");
+  if (summary && summary->best) kept = keep_in_place(lease, knobs, summary->best->config, source, clock);
+  if (!kept) {
+    const bool whole = give_back(lease);
+    Error why = kept.error();
+    why.what += whole ? "; the machine is as it was found" : "; the machine is NOT as it was found";
+    complain(why, kExitFailure);
+    return false;
   }
-  return whole;
+  tell("Kept in place: {}\n'polythrottle restore' undoes it; until then no other run takes this machine.\n", setting_text(kept->in_place));
+  if (!kept->ended.empty()) tell("Not kept, it ends with this program: {}\n", setting_text(kept->ended));
+  Config own;
+  for (const auto& [name, value] : summary->best->config.entries()) {
+    if (!kept->in_place.get(name) && !kept->ended.get(name)) own.set(name, value);
+  }
+  if (!own.empty()) tell("The program that runs the model sets the rest: {}\n", setting_text(own));
+  return true;
 }
 
 tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
@@ -258,6 +265,14 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   auto opened = open_device(o, here.host());
   if (!opened) return either(opened.error());
   Device& device = opened->device;
+  const bool real = device.owner == nullptr;  // a simulated board is owned by its device, and ends with it
+  if (o.keep && (!real || device.energy_provenance == Provenance::kRecorded)) {
+    return usage(Error{Errc::kInvalid, "--keep: only settings of the real machine can stay, and this device is simulated or recorded",
+                       "leave it out"});
+  }
+  if (o.keep && device.knobs.empty()) {
+    return usage(Error{Errc::kInvalid, "--keep: no setting of the machine is in this space", "'polythrottle probe' says why"});
+  }
   device.suspects = [&host = device.host] { return who_may_interfere(rivals(host)); };
   const std::string others = device.knobs.empty() ? std::string() : rivals_note(rivals(device.host));
   if (!others.empty()) device.notes.push_back(others);
@@ -274,20 +289,15 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     if (const auto ok = check_writable(path); !ok) return failed(ok.error());
   }
   if (o.dry_run) {
-    print_dry_run(*opened, *plan, o);
+    print_dry_run(*opened, *plan, o, real ? here.record_path() : device.lease_record);
     return kExitOk;
   }
 
-  // What an earlier run left behind comes first: its record must not be taken for the owner's settings.
   std::vector<Knob*> knobs;
   for (const auto& knob : device.knobs) knobs.push_back(knob.get());
-  if (!device.lease_record.empty()) {
-    const auto recovered = recover(device.host, knobs, device.lease_record);
-    if (!recovered) return failed(recovered.error());
-    for (const auto& r : *recovered) {
-      if (!r.status) return failed(r.status.error());
-      if (r.written && !o.quiet) tell("Restored {} to {}, left by a run that was killed.\n", r.knob, to_text(r.found));
-    }
+  const LeaseOptions borrowing = real ? lease_options(here) : LeaseOptions{.record_path = device.lease_record};
+  if (!knobs.empty()) {
+    if (const auto back = bring_back_leftovers(device.host, knobs, borrowing.record_path, o.quiet); !back) return failed(back.error());
   }
 
   StudyFacts facts = describe_study(o, device, *plan, opened->facts, typed_options(command));
@@ -312,7 +322,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
 
   std::unique_ptr<Lease> lease;
   if (!knobs.empty()) {
-    auto taken = Lease::take(device.host, knobs, {.record_path = device.lease_record});
+    auto taken = borrow(device.host, knobs, borrowing);
     if (!taken) return failed(taken.error());
     lease = std::move(*taken);
     facts[fact::kFound] = to_json(lease->found()).dump();
@@ -331,7 +341,8 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     Progress progress(o.quiet, device.energy_provenance, plan->budget);
     end = run_study(device, *journal, lease.get(), **optimizer, *plan, progress.observer(), cli.stop);
   }
-  const bool whole = lease == nullptr || give_back(*lease);
+  const bool keeping = o.keep && end && end->reason != StopReason::kInterrupted && end->reason != StopReason::kFault;
+  bool whole = keeping || lease == nullptr || give_back(*lease);
   if (!end) return failed(end.error());
   if (const auto stored = journal->describe(stopped_facts(*end)); !stored) return failed(stored.error());
   const auto all_facts = journal->facts();
@@ -339,6 +350,9 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   auto history = journal->history();
   if (!history) return failed(history.error());
   const auto summary = summarize(*all_facts, std::move(*history));
+
+  if (keeping)
+    whole = keep_best(*lease, knobs, summary, path.empty() ? o.model : std::filesystem::absolute(path).string(), device.host.clock);
 
   const bool interrupted = end->reason == StopReason::kInterrupted;
   if (interrupted) {

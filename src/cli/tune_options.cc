@@ -15,7 +15,8 @@ namespace {
 
 /// Flags about this run, not about the study.
 bool about_this_run(const std::string& name) {
-  static const std::set<std::string> names{"--study", "--resume", "--json", "--csv", "--quiet", "--dry-run", "--help", "--sysroot"};
+  static const std::set<std::string> names{"--study",   "--resume", "--json", "--csv",    "--quiet",
+                                           "--dry-run", "--keep",   "--help", "--sysroot"};
   return names.contains(name);
 }
 
@@ -142,6 +143,8 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
   c.add_option("--study", o.study, "Study file (default: a new one in the state folder; none for recorded tables)")->group(kOutput);
   c.add_flag("--resume", o.resume, "Go on with --study; its own options are used where none are given")->group(kOutput);
   c.add_flag("--dry-run", o.dry_run, "Say what would be done, and touch nothing")->group(kOutput);
+  c.add_flag("--keep", o.keep, "Leave the best setting of the machine in place at the end; 'polythrottle restore' undoes it")
+      ->group(kOutput);
   c.add_option("--json", o.json, "Result as JSON to this file, - for stdout")->group(kOutput);
   c.add_option("--csv", o.csv, "Trials as CSV to this file, - for stdout")->group(kOutput);
   c.add_flag("--quiet", o.quiet, "No progress")->group(kOutput);

@@ -50,7 +50,7 @@ struct TuneOptions {
   double pace_seconds = 0.0;
 
   std::string study, json, csv;
-  bool resume = false, dry_run = false, quiet = false;
+  bool resume = false, dry_run = false, quiet = false, keep = false;
 };
 
 /// Adds all flags of `tune` to `command`, bound to `options`, with help.

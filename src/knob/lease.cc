@@ -106,6 +106,8 @@ class RealLease : public Lease {
       TRY_STATUS(put_back(i));
       kept.knobs[i].asked.reset();
     }
+    const bool any = std::any_of(kept.knobs.begin(), kept.knobs.end(), [](const auto& entry) { return entry.asked.has_value(); });
+    if (!any) return fail(Errc::kInvalid, "keep the machine's settings: none was moved that outlives this process");
     TRY_STATUS(write_file(hold_.options.record_path, record_text(kept)));
     report_.clear();
     let_go();

@@ -77,7 +77,7 @@ class Lease {
   /// Leaves what was last applied in place on purpose: the record stays and says so, the lock and the watchdog go. `restore` of this
   /// object, and its end, then do nothing; `recover` with `undo_kept` writes back what was found. A knob that is no file of the machine (a
   /// limit on this process) ends with this process, and is put back now. Errors: of that, or kIo, kPermission for the record; then nothing
-  /// has changed hands: the lease goes on. kInvalid after `restore`.
+  /// has changed hands: the lease goes on. kInvalid after `restore`, and where nothing was moved that can stay.
   virtual Status keep(const KeptWords& words) = 0;
 
  protected:

@@ -11,8 +11,14 @@ namespace {
 constexpr Seconds kPatience{1.0};
 constexpr Seconds kLookAgain{0.01};
 
-Status remove_made_folder(Files& files, const std::string& path) {
-  const auto removed = files.remove_folder(path);
+Status remove_made_folder(Host& host, const std::string& path) {
+  auto removed = host.files.remove_folder(path);
+  // The process that a control group was made for may be in its last steps.
+  const auto until = host.clock.now() + kPatience;
+  while (!removed && removed.error().code == Errc::kBusy && host.clock.now() < until) {
+    host.clock.sleep_until(host.clock.now() + kLookAgain);
+    removed = host.files.remove_folder(path);
+  }
   if (removed || removed.error().code == Errc::kNotFound) return {};
   Error error = removed.error();
   if (error.code == Errc::kBusy) error.hint = "processes are still in it (see its cgroup.procs): end them first";
@@ -20,8 +26,8 @@ Status remove_made_folder(Files& files, const std::string& path) {
 }
 
 Status put_back_node(Host& host, const FoundNode& node) {
+  if (!node.text) return remove_made_folder(host, node.path);
   Files& files = host.files;
-  if (!node.text) return remove_made_folder(files, node.path);
   const std::string wanted = trimmed(*node.text);
   TRY_STATUS(files.write(node.path, wanted));
   TRY(std::string now, files.read(node.path));

@@ -29,7 +29,7 @@ struct Device {
   std::vector<std::string> metrics;  ///< names of what a trial here can give
   std::vector<std::string> notes;    ///< remarks for the user before the first trial
   std::unique_ptr<Workload> workload;
-  std::string lease_record;                  ///< path of the machine's lease record; of a scratch file for a simulated one
+  std::string lease_record;                  ///< a simulated machine's: path of a scratch file; the real one has a fixed path
   std::vector<std::unique_ptr<Knob>> knobs;  ///< the machine's part of the space
   std::unique_ptr<Meter> energy_meter;       ///< absent for recorded tables
   std::vector<std::unique_ptr<Gauge>> gauges;

@@ -1,0 +1,43 @@
+#pragma once
+// Borrowing this machine's settings: the lease as the subcommands take it, what an earlier run left, and leaving something in place.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cli/this_machine.h"
+#include "knob/lease.h"
+
+namespace polythrottle {
+
+/// The lease of this machine: its record, this program itself as the watchdog, and what outlives a reboot (power_mode).
+LeaseOptions lease_options(ThisMachine& here);
+
+/// Lease::take, and the word for a second Ctrl-C.
+Result<std::unique_ptr<Lease>> borrow(Host& host, std::vector<Knob*> knobs, LeaseOptions options);
+/// Restores, and complains of what could not be put back; true if all is back. Nothing after `keep_in_place`.
+bool give_back(Lease& lease);
+
+/// What an earlier run left is put back before a new lease is taken: its record must not be taken for the owner's settings. Tells what it
+/// did unless `quiet`. Errors: those of `recover`; the first knob that refused.
+Status bring_back_leftovers(Host& host, std::span<Knob* const> knobs, const std::string& record_path, bool quiet);
+/// What `recover` did, for people: whose record it was and a line a knob; not those that refused. `left` is what look_at_record said
+/// before.
+std::vector<std::string> describe_recovery(Host& host, const std::optional<LeaseState>& left, const std::vector<Restored>& restored);
+/// "gpu_max_hz was not restored to 1300MHz: ...".
+Error not_restored(const Restored& restored);
+
+/// What `keep_in_place` left.
+struct Kept {
+  Config in_place;  ///< settings of the machine
+  Config ended;     ///< those that end with this program, such as a CPU quota
+};
+/// Sets the machine's part of `config`, proves it by reading back, and leaves it in place; `source` is the study or profile it comes from.
+/// Errors: those of Lease::apply and Lease::keep; kIo where the machine reports something else; kInvalid if nothing of it can stay. Then
+/// the lease goes on.
+Result<Kept> keep_in_place(Lease& lease, std::span<Knob* const> knobs, const Config& config, const std::string& source, const Clock& clock);
+
+}  // namespace polythrottle
