@@ -8,11 +8,10 @@
 #include <fstream>
 #include <sstream>
 
+#include "cli/borrow.h"
 #include "cli/cli.h"
 #include "cli/question.h"
 #include "cli/this_machine.h"
-#include "cli/watched_lease.h"
-#include "knob/lease.h"
 #include "platform/platform.h"
 #include "report/profile.h"
 #include "report/report.h"
@@ -110,11 +109,12 @@ Status undo_earlier(Host& host, const Machine& machine, const std::string& recor
   for (const auto* list : {&machine.knobs, &machine.knobs_by_request}) {
     for (const auto& knob : *list) all.push_back(knob.get());
   }
+  const auto left = look_at_record(host, record).value_or(std::nullopt);
   TRY(const auto restored, recover(host, all, record, {.undo_kept = true}));
   for (const auto& r : restored) {
-    TRY_STATUS(r.status);
-    if (r.written) tell("Undid an earlier {}: back to {}.\n", r.knob, knob_text(r.knob, r.found));
+    if (!r.status) return tl::unexpected<Error>(not_restored(r));
   }
+  for (const auto& line : describe_recovery(host, left, restored)) tell("{}\n", line);
   return {};
 }
 
@@ -146,27 +146,24 @@ int apply(const ApplyOptions& o, Cli& cli) {
     fmt::print("Nothing was touched.\n");
     return kExitOk;
   }
-  const LeaseOptions options = watched_lease(cli.sysroot);
+  LeaseOptions options = lease_options(here);
   if (const auto undone = undo_earlier(host, machine, options.record_path); !undone) return complain(undone.error(), kExitFailure);
-  auto lease = Lease::take(host, setting->knobs, options);
+  const auto lease = borrow(host, setting->knobs, std::move(options));
   if (!lease) return complain(lease.error(), kExitFailure);
   const Config found = (*lease)->found();
-  const auto got = (*lease)->apply(setting->config);
-  // From here on a return without `keep` gives the machine back as it was found.
-  if (!got) return complain(got.error(), kExitFailure);
-  if (!(*got == setting->config)) {
-    return complain(Error{Errc::kIo, fmt::format("asked for {}, the machine reports {}", setting_text(setting->config), setting_text(*got)),
-                          "it was put back as it was; something else may hold these settings: see 'polythrottle probe'"},
-                    kExitFailure);
+  const auto kept = cli.stop.stop_requested() ? Result<Kept>(fail(Errc::kTimeout, "interrupted"))
+                                              : keep_in_place(**lease, setting->knobs, setting->config, o.question.study, host.clock);
+  if (!kept) {
+    const bool whole = give_back(**lease);
+    Error why = kept.error();
+    why.what += whole ? "; the machine is as it was found" : "; the machine is NOT as it was found";
+    return complain(why, cli.stop.stop_requested() ? kExitInterrupted : kExitFailure);
   }
-  if (cli.stop.stop_requested()) return kExitInterrupted;
-  if (const auto kept =
-          (*lease)->keep({.source = o.question.study, .config = setting_text(setting->config), .time = host.clock.wall_seconds()});
-      !kept)
-    return complain(kept.error(), kExitFailure);
   std::vector<std::vector<std::string>> rows{{"knob", "found", "now"}};
-  for (const auto& [name, value] : got->entries()) rows.push_back({name, knob_text(name, *found.get(name)), knob_text(name, value)});
+  for (const auto& [name, value] : kept->in_place.entries())
+    rows.push_back({name, knob_text(name, *found.get(name)), knob_text(name, value)});
   fmt::print("{}\n", align(rows, {1, 2}));
+  if (!kept->ended.empty()) fmt::print("Not set, it would end with this program: {}\n", setting_text(kept->ended));
   if (!profile->program.empty()) fmt::print("Start your program with {}; that part is its own.\n", setting_text(profile->program));
   fmt::print(
       "Read back and left in place until 'polythrottle restore' or a reboot. The clocks were not looked at under load: 'tune' does "
