@@ -5,7 +5,7 @@
 namespace polythrottle {
 
 CpuClocks::CpuClocks(Files& files, std::vector<CpuPolicy> policies, std::optional<TurboSwitch> turbo)
-    : files_(files), policies_(std::move(policies)), turbo_(std::move(turbo)), asked_(policies_.size()), floors_(policies_.size()) {}
+    : files_(files), policies_(std::move(policies)), turbo_(std::move(turbo)), held_(policies_.size()) {}
 
 std::size_t CpuClocks::add(CpuCeiling ceiling) {
   members_.push_back({.ceiling = std::move(ceiling), .seen = {}});
@@ -59,7 +59,7 @@ Status CpuClocks::write(const Config& wanted) {
     // ceiling at the highest clock is none, and goes with it.
     for (std::size_t place = 0; place < policies_.size(); ++place) {
       if (ceilings.contains(place)) continue;
-      if (const auto meant = asked_[place] ? asked_[place] : limited(place)) ceilings[place] = *meant;
+      if (const auto meant = held_[place].ceiling ? held_[place].ceiling : limited(place)) ceilings[place] = *meant;
     }
     TRY_STATUS(turbo_->write(files_, *turbo));
   }
@@ -74,16 +74,25 @@ Result<Khz> CpuClocks::read_ceiling(std::size_t place) const {
 }
 
 Status CpuClocks::write_ceiling(std::size_t place, Khz khz) {
-  const CpuPolicy& policy = policies_[place];
-  if (!floors_[place]) {
-    const auto floor = read_khz(files_, policy.floor_path());
+  const ClockBand band = policies_[place].band();
+  Held& held = held_[place];
+  if (!held.floor_found) {
+    const auto floor = read_khz(files_, band.floor_path);
     if (!floor) return tl::unexpected<Error>(explained(floor.error()));
-    floors_[place] = *floor;
+    held.floor_found = *floor;
   }
-  if (const auto written = write_band(files_, policy.band(), khz, *floors_[place]); !written) {
-    return tl::unexpected<Error>(explained(written.error()));
+  const bool floor_to_bottom = std::min(*held.floor_found, khz) <= band.bottom;
+  // A board takes many milliseconds for a write, so that a floor which stays where it is, is left alone. If somebody has moved it since, a
+  // kernel that checks says no, and the long way is gone.
+  const bool short_way = held.floor_at_bottom && floor_to_bottom && files_.write(band.ceiling_path, std::to_string(khz));
+  if (!short_way) {
+    held.floor_at_bottom = false;
+    if (const auto written = write_band(files_, band, khz, *held.floor_found); !written) {
+      return tl::unexpected<Error>(explained(written.error()));
+    }
   }
-  asked_[place] = khz;
+  held.floor_at_bottom = floor_to_bottom;
+  held.ceiling = khz;
   return {};
 }
 

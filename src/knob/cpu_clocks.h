@@ -51,6 +51,13 @@ class CpuClocks : public KnobGroup {
     std::map<double, std::vector<Khz>> seen;  ///< what each policy held when this value was first read
   };
 
+  /// What we know of a policy's limits.
+  struct Held {
+    std::optional<Khz> floor_found;  ///< before our first write
+    std::optional<Khz> ceiling;      ///< last written by us
+    bool floor_at_bottom = false;    ///< by our last write
+  };
+
   Result<Khz> read_ceiling(std::size_t place) const;
   Status write_ceiling(std::size_t place, Khz khz);
   Result<std::vector<Khz>> targets_of(const Member& member, const Value& value) const;
@@ -60,8 +67,7 @@ class CpuClocks : public KnobGroup {
   std::vector<CpuPolicy> policies_;
   std::optional<TurboSwitch> turbo_;
   std::vector<Member> members_;
-  std::vector<std::optional<Khz>> asked_;   ///< of each policy: the ceiling last written by us
-  std::vector<std::optional<Khz>> floors_;  ///< of each policy: the floor before our first write
+  std::vector<Held> held_;  ///< of each policy
 };
 
 }  // namespace polythrottle

@@ -50,6 +50,13 @@ struct Board {
   KnobDiscovery found;
 };
 
+/// What the machine reports after it; nothing where it was refused.
+Config applied(Lease& lease, const Config& config) {
+  const auto got = lease.apply(config);
+  EXPECT_TRUE(got) << got.error().text();
+  return got ? *got : Config();
+}
+
 void expect_all_back(Board& board, Lease& lease) {
   const auto before = board.clock.now();
   for (const auto& restored : lease.restore()) EXPECT_TRUE(restored.status) << restored.status.error().text();
@@ -67,7 +74,7 @@ TEST_P(BothKernels, APinnedClockCanStillBeMovedAndIsGivenBack) {
   auto lease = board.take({"cpu_hz"});
   EXPECT_EQ(board.knob("cpu_hz").parameter().levels.size(), 4u);
   for (const double level : {345600e3, 2035200e3, 806400e3, 1190400e3}) {
-    EXPECT_EQ(*lease->apply({{"cpu_hz", level}})->number("cpu_hz"), level);
+    EXPECT_EQ(applied(*lease, {{"cpu_hz", level}}).number("cpu_hz"), level);
     EXPECT_EQ(board.max(0), board.min(0)) << "pinned, at every level";
   }
   EXPECT_EQ(board.min(4), "806400\n");
@@ -86,8 +93,8 @@ TEST_P(BothKernels, ALimitOfSomebodyElseShowsInWhatIsRead) {
   board.files.add(0, kTable, 345600, 2035200);
   auto lease = board.take({"cpu_hz"});
   board.files.hold_below(0, 1000000);  // heat, or bios_limit
-  EXPECT_EQ(*lease->apply({{"cpu_hz", 2035200e3}})->number("cpu_hz"), GetParam() == CpufreqKernel::kQos ? 806400e3 : 1e9);
-  EXPECT_EQ(*lease->apply({{"cpu_hz", 345600e3}})->number("cpu_hz"), 345600e3);
+  EXPECT_EQ(applied(*lease, {{"cpu_hz", 2035200e3}}).number("cpu_hz"), GetParam() == CpufreqKernel::kQos ? 806400e3 : 1e9);
+  EXPECT_EQ(applied(*lease, {{"cpu_hz", 345600e3}}).number("cpu_hz"), 345600e3);
 }
 
 TEST_P(BothKernels, APolicyThatGoesOfflineInMidStudyIsSaidAndTakenUpAgain) {
@@ -106,7 +113,7 @@ TEST_P(BothKernels, APolicyThatGoesOfflineInMidStudyIsSaidAndTakenUpAgain) {
   // Its limit is what it was before it went.
   board.files.bring_online(1);
   EXPECT_EQ(board.max(1), "806400\n");
-  EXPECT_EQ(*lease->apply({{"cpu_hz", 1190400e3}})->number("cpu_hz"), 1190400e3);
+  EXPECT_EQ(applied(*lease, {{"cpu_hz", 1190400e3}}).number("cpu_hz"), 1190400e3);
   EXPECT_EQ(board.max(1), "1190400\n");
   expect_all_back(board, *lease);
   EXPECT_EQ(board.max(1), "2035200\n");
@@ -147,6 +154,19 @@ TEST_P(BothKernels, ClustersMoveApartWhereThatIsAskedFor) {
   expect_all_back(board, *lease);
   EXPECT_EQ(board.max(0), "2035200\n");
   EXPECT_EQ(board.max(1), "1190400\n");
+}
+
+TEST_P(BothKernels, AFloorThatStaysIsNotWrittenAgainUnlessSomebodyMovedIt) {
+  Board board(GetParam());
+  board.files.add(0, kTable, 345600, 2035200);
+  Knob& knob = board.knob("cpu_hz");
+  ASSERT_TRUE(knob.write(806400e3));
+  board.files.writes.clear();
+  EXPECT_EQ(*knob.write(1190400e3), Value(1190400e3));
+  EXPECT_THAT(board.files.writes, ElementsAre(std::pair(FakeCpufreq::max_path(0), std::string("1190400"))));
+  board.files.set(0, 1190400, 1190400);  // jetson_clocks, in mid-study
+  EXPECT_EQ(*knob.write(806400e3), Value(806400e3));
+  EXPECT_EQ(*knob.write(2035200e3), Value(2035200e3));
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, BothKernels, ::testing::Values(CpufreqKernel::kChecks, CpufreqKernel::kQos),
@@ -220,7 +240,7 @@ class Turbo : public ::testing::TestWithParam<FakeTurbo> {
 TEST_P(Turbo, IsWrittenBeforeTheCeilingsAndGivenBackBeforeThem) {
   board.files.set(0, 800000, 3500000);
   auto lease = board.take({"cpu_hz", "cpu_turbo"});
-  EXPECT_EQ(*lease->apply({{"cpu_hz", 4e9}, {"cpu_turbo", 1.0}}), (Config{{"cpu_hz", 4e9}, {"cpu_turbo", 1.0}}));
+  EXPECT_EQ(applied(*lease, {{"cpu_hz", 4e9}, {"cpu_turbo", 1.0}}), (Config{{"cpu_hz", 4e9}, {"cpu_turbo", 1.0}}));
   const double below = 2.5e9;
   ASSERT_THAT(board.knob("cpu_hz").parameter().levels, ::testing::Contains(Value(below)));
   for (const Config& config : {Config{{"cpu_hz", below}, {"cpu_turbo", 0.0}}, Config{{"cpu_hz", below}, {"cpu_turbo", 1.0}},

@@ -127,7 +127,7 @@ Parameter parameter_of(std::vector<Value> names) {
 
 KnobDiscovery discover(Host& host) {
   const auto absent = [](Error why) {
-    if (why.code == Errc::kPermission) why.hint = "run as root to set the energy performance preference";
+    if (why.code == Errc::kPermission && why.hint.empty()) why.hint = "run as root to set the energy performance preference";
     KnobDiscovery none;
     none.absent.push_back({kName, std::move(why)});
     return none;

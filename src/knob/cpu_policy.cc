@@ -100,7 +100,7 @@ Result<CpuPolicies> find_cpu_policies(const Files& files) {
     } else if (is_resting(files, folder, policy.error())) {
       found.resting = explained(policy.error());  // nothing there to limit
     } else {
-      if (policy.error().code == Errc::kPermission) policy.error().hint = "run as root to set CPU clocks";
+      if (policy.error().code == Errc::kPermission && policy.error().hint.empty()) policy.error().hint = "run as root to set CPU clocks";
       return tl::unexpected<Error>(policy.error());
     }
   }

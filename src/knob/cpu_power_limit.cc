@@ -165,7 +165,7 @@ std::vector<Value> levels_up_to(double top) {
 
 KnobDiscovery discover(Host& host) {
   const auto absent = [](Error why) {
-    if (why.code == Errc::kPermission) why.hint = "run as root to set power limits";
+    if (why.code == Errc::kPermission && why.hint.empty()) why.hint = "run as root to set power limits";
     KnobDiscovery none;
     none.absent.push_back({kName, std::move(why)});
     return none;

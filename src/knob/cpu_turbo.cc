@@ -33,7 +33,7 @@ Result<TurboSwitch> find_turbo(const Files& files) {
       continue;
     }
     if (auto may = files.writable(one.path); !may) {
-      if (may.error().code == Errc::kPermission) may.error().hint = "run as root to switch turbo";
+      if (may.error().code == Errc::kPermission && may.error().hint.empty()) may.error().hint = "run as root to switch turbo";
       return tl::unexpected<Error>(may.error());
     }
     return one;

@@ -189,7 +189,7 @@ KnobDiscovery discover(Host& host) {
   } else if (each.size() > 1) {
     for (const std::size_t place : all) {
       const std::string number = std::to_string(each[place].number);
-      add("cpu" + number + "_hz", {place}, "the CPUs of policy" + number + ", instead of " + kAll);
+      add("cpu" + number + "_hz", {place}, "the CPUs of policy" + number + " alone");
     }
   }
   if (turbo) found.knobs.push_back(std::make_unique<CpuTurbo>(host.files, clocks));

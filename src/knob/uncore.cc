@@ -76,7 +76,7 @@ class UncoreFrequency : public Knob {
     std::optional<Value> highest;
     for (const auto& die : dies_) {
       const auto khz = read_integer(files_, die.folder + "/current_freq_khz");
-      if (!khz && khz.error().code == Errc::kNotFound) continue;  // before 6.1
+      if (!khz && khz.error().code == Errc::kNotFound) continue;  // older kernels
       if (!khz) return tl::unexpected<Error>(khz.error());
       if (*khz > 0 && (!highest || Value(to_hertz(*khz)) > *highest)) highest = Value(to_hertz(*khz));
     }
@@ -119,7 +119,7 @@ Result<Die> probe(const Files& files, const std::string& folder) {
 
 KnobDiscovery discover(Host& host) {
   const auto absent = [](Error why) {
-    if (why.code == Errc::kPermission) why.hint = "run as root to set the uncore clock";
+    if (why.code == Errc::kPermission && why.hint.empty()) why.hint = "run as root to set the uncore clock";
     KnobDiscovery none;
     none.absent.push_back({kName, std::move(why)});
     return none;

@@ -80,7 +80,7 @@ TEST_F(Uncore, DiesWithOtherRangesGetWhatTheyCan) {
 
 TEST_F(Uncore, SaysTheHighestClockOfNow) {
   Knob& knob = probe();
-  EXPECT_EQ(*knob.actual(), std::nullopt);  // before 6.1 there is no such file
+  EXPECT_EQ(*knob.actual(), std::nullopt);  // older kernels have no such file
   files.nodes[folder(0) + "current_freq_khz"] = "1400000\n";
   files.nodes[folder(1) + "current_freq_khz"] = "1900000\n";
   EXPECT_EQ(*knob.actual(), Value(1.9e9));

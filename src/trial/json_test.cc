@@ -23,6 +23,7 @@ TEST(ParametersJson, ReadBackWithRoleUnitLevelsAndHelp) {
   const std::vector<Parameter> parameters{
       {"gpu_max_hz", "Hz", Role::kComputeClock, {114750000.0, 1300500000.0}, "highest clock"},
       {"cpu_hz", "Hz", Role::kHostClock, {0.1, 1e300, 9007199254740993.0}, ""},
+      {"cpu_epp", "", Role::kOther, {std::string("power"), std::string("balance_power"), std::string("performance")}, "labels in order"},
       {"precision", "", Role::kCategory, {std::string("fp16"), std::string("8")}, "labels, a number among them"}};
   const auto text = to_json(parameters).dump();
   const auto again = parameters_from_json(parse_json(text).value()).value();
