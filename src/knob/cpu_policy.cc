@@ -98,14 +98,14 @@ Result<CpuPolicies> find_cpu_policies(const Files& files) {
       policy->number = number;
       found.policies.push_back(std::move(*policy));
     } else if (is_resting(files, folder, policy.error())) {
-      found.resting = explained(policy.error());  // nothing there to limit
+      found.resting.emplace(number, explained(policy.error()));  // nothing there to limit
     } else {
       if (policy.error().code == Errc::kPermission && policy.error().hint.empty()) policy.error().hint = "run as root to set CPU clocks";
       return tl::unexpected<Error>(policy.error());
     }
   }
   if (found.policies.empty()) {
-    if (found.resting) return tl::unexpected<Error>(*found.resting);
+    if (!found.resting.empty()) return tl::unexpected<Error>(found.resting.begin()->second);
     return fail(Errc::kNotFound, std::string("look for cpufreq policies in ") + kFolder + ": none",
                 "virtual machines have no CPU clocks to set; on bare metal, load a cpufreq driver");
   }

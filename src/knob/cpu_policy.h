@@ -37,12 +37,13 @@ Result<std::map<int, std::string>> cpu_policy_folders(const Files& files);
 /// Do all its CPUs rest? Its files answered `why`: EBUSY, or they are gone (kernel 4.9).
 bool is_resting(const Files& files, const std::string& folder, const Error& why);
 
-/// Policies with a CPU online, in the order of their numbers; `resting`: why another was left out (all its CPUs are offline). Only looks.
-/// Errors: kNotFound if there is no policy at all, kPermission, kCorrupt, kIo of the first that cannot be used.
+/// Policies with a CPU online, and by number those left out because all their CPUs are offline, with the answer of their files.
 struct CpuPolicies {
-  std::vector<CpuPolicy> policies;
-  std::optional<Error> resting;
+  std::vector<CpuPolicy> policies;  ///< in the order of their numbers; at least one
+  std::map<int, Error> resting;
 };
+/// Only looks. Errors: kNotFound if there is no policy at all, kBusy or kNotFound if all of them rest, kPermission, kCorrupt, kIo of the
+/// first that cannot be used.
 Result<CpuPolicies> find_cpu_policies(const Files& files);
 
 /// The clock of a policy in this moment; nullopt where the driver gives no number (`<unknown>`, or no such file).

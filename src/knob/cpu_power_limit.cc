@@ -2,8 +2,8 @@
 // Sources: Linux Documentation/power/powercap/powercap.rst, Documentation/ABI/testing/sysfs-class-powercap,
 // drivers/powercap/intel_rapl_common.c.
 //
-// Levels are whole watts from a quarter of the highest limit to the highest: powercap names no lower bound, so the quarter is a choice of
-// this program. The hardware keeps limits in steps of 1/8 W or finer and cuts the rest, so that what reads back within one step of a level
+// Levels are whole watts from a quarter of the highest limit to the highest. That is max_power_uw, which for long_term is the power that
+// the package's cooling is specified for. Powercap names no lower bound, so the quarter is a choice of this program. The hardware keeps limits in steps of 1/8 W or finer and cuts the rest, so that what reads back within one step of a level
 // counts as that level. The restore writes the exact numbers found.
 
 #include <algorithm>

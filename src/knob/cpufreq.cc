@@ -160,6 +160,11 @@ KnobDiscovery discover(Host& host) {
     found.absent.push_back({kAll, policies.error()});
     return found;
   }
+  if (!policies->resting.empty()) {
+    auto& [number, why] = *policies->resting.begin();
+    if (const auto more = policies->resting.size() - 1; more > 0) why.what += ", as of " + std::to_string(more) + " more";
+    found.absent.push_back({"cpu" + std::to_string(number) + "_hz", std::move(why)});
+  }
   const auto model = read_nvpmodel(host.files);
   const PowerMode* const mode = model ? model->in_force() : nullptr;
   bool capped = false;

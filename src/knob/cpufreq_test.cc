@@ -191,6 +191,9 @@ TEST(Cpufreq, TellsAbsentForbiddenOfflineAndBroken) {
   add_policy(offline.files, 1, "1000000 2000000", "1000000", "2000000");
   offline.files.refuse_read[kFolder + "policy1/cpuinfo_min_freq"] = EBUSY;
   EXPECT_THAT(offline.probe().paths(), ElementsAre(kFolder + "policy0/scaling_min_freq", kFolder + "policy0/scaling_max_freq"));
+  EXPECT_EQ(offline.found.absent.at(0).name, "cpu1_hz");
+  EXPECT_EQ(offline.found.absent.at(0).why.code, Errc::kBusy);
+  EXPECT_THAT(offline.found.absent.at(0).why.hint, HasSubstr("offline"));
 }
 
 TEST(Cpufreq, NamesThePolicyThatRefused) {
