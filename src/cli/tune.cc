@@ -187,8 +187,9 @@ void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptio
     const double count = static_cast<double>(trials + confirm);
     fmt::print(
         "Time     {} trials and {} to confirm: {:.0f} s if every window is the shortest ({:.3g} s) and warm-up takes half a second, "
-        "at most {:.0f} s; second looks come on top\n",
-        trials, confirm, count * (plan.window.count() + 0.5), plan.window.count(), count * (plan.window_limit.count() + 5.0));
+        "at most {:.0f} s; second looks{} come on top\n",
+        trials, confirm, count * (plan.window.count() + 0.5), plan.window.count(),
+        count * (plan.window_limit.count() + o.warm_up_seconds.value_or(5.0)), o.command ? " and the command's start" : "");
   }
   if (device.knobs.empty()) {
     fmt::print("Restore  nothing to restore: no setting of the machine is changed\n");
