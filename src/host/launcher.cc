@@ -274,6 +274,10 @@ class RealLauncher final : public Launcher {
 
 }  // namespace
 
-std::unique_ptr<Launcher> real_launcher(Clock& clock) { return std::make_unique<RealLauncher>(clock); }
+std::unique_ptr<Launcher> real_launcher(Clock& clock) {
+  // Whoever started us may have had it ignored; then the kernel forgets how children end (waitpid(2), notes).
+  ::signal(SIGCHLD, SIG_DFL);
+  return std::make_unique<RealLauncher>(clock);
+}
 
 }  // namespace polythrottle

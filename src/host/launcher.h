@@ -56,7 +56,8 @@ class Launcher {
   virtual Seconds cpu_time() const = 0;
 };
 
-/// Programs of the machine we run on, also where a fixture stands in for its files. The clock outlives it, and it its processes.
+/// Programs of the machine we run on, also where a fixture stands in for its files. SIGCHLD gets its default disposition. The clock
+/// outlives it, and it its processes.
 std::unique_ptr<Launcher> real_launcher(Clock& clock);
 
 }  // namespace polythrottle

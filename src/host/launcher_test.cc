@@ -70,6 +70,15 @@ TEST_F(RealLauncher, ReadsLinesUpToTheEnd) {
   EXPECT_THAT(process->tail(), HasSubstr("problem\n"));
 }
 
+TEST_F(RealLauncher, SeesAnEndThoughWhoStartedUsDidNotCare) {
+  const auto before = ::signal(SIGCHLD, SIG_IGN);
+  launcher = real_launcher(*clock);
+  const auto process = shell("exit 7");
+  EXPECT_THAT(lines(*process), IsEmpty());
+  EXPECT_EQ(process->ended().value_or(Exit{}).code, 7);
+  ::signal(SIGCHLD, before);
+}
+
 TEST_F(RealLauncher, HandsOverWordsAsTheyAre) {
   auto started = launcher->start({{"printf", "%s|", "a b", "$HOME", "*", ""}, {}});
   ASSERT_TRUE(started.has_value());

@@ -107,7 +107,7 @@ pid_t start_guard(pid_t group) {
   return pid;
 }
 
-std::vector<std::string> merged(std::map<std::string, std::string> environment) {
+std::vector<std::string> merged(const std::map<std::string, std::string>& environment) {
   std::vector<std::string> out;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text(*entry);

@@ -24,7 +24,7 @@ Outcome broke(const Error& error) {
   return ended(error.code == Errc::kUnsupported ? TrialState::kRefused : TrialState::kFailed, error.text());
 }
 
-/// Stops what a workload leaves running between the end of `run` and the closing of the window.
+/// A workload may go on until the window is closed, so that its end is no part of what is measured; no longer than the trial.
 struct EndOfTrial {
   Workload& workload;
   ~EndOfTrial() { workload.finish(); }
