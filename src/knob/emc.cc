@@ -7,11 +7,11 @@
 // not, as tuners do. The BPMP keeps only the rates of its table: anything else is rounded up or ignored without an error, so nothing else
 // is written, and the rate is read until it is there. On Orin with JetPack 6 and on Thor the BPMP's bandwidth manager may move the clock
 // under the lock; where it does, and only there, it is halted (bwmgr_halt=1), as owners of such boards do. A rate that never comes is
-// refused: one board had loaded three timing tables of four, listed all the same.
+// refused: one Orin NX ran with three timing tables loaded of four, and ignored the fourth rate without a word.
 //
 // Given back: the rate while it is still held, then the manager, `state`, and last the lock as it was found. A low rate that stays locked
-// under load is what to fear here: cut off between any two writes the clock is held at the rate found, and the same writes again finish.
-// For that the manager is halted once more on the way: with the manager at work the rate might not be taken a second time.
+// under load is what to fear here: a restore cut off behind the rate leaves the clock held where it was found, and the same writes again
+// finish from wherever it was cut. For that the manager is halted on the way: at work it might not let the rate come a second time.
 //
 // Cap: emc_iso_cap (JetPack 4, 5) shows the number last written, 0 for none, whether it took effect or not; nvpmodel_clk_cap/emc (JetPack
 // 6) shows the cap in force, and there 0 is no "none": the number that was read is written back. Levels above a cap are left out, so the
@@ -165,7 +165,7 @@ class EmcLock : public MemoryClock {
     } else if (!reached_.contains(hertz)) {
       return fail(Errc::kUnsupported,
                   std::string("set ") + kName + " to " + number_text(hertz) + ": the memory controller stays at " + number_text(now) +
-                      " Hz, though it is locked and lists that rate",
+                      " Hz under the lock",
                   "its firmware has no timings for it, or another unit's bandwidth request holds it: leave this level out");
     }
     return {};

@@ -175,7 +175,7 @@ std::string keep_to_power_mode(const Files& files, double found, std::vector<dou
   const double top = power_mode_ceiling(table, *mode->gpu_max_hz, found);
   const auto left_out = std::erase_if(table, [&](double level) { return level > top; });
   if (left_out == 0) return {};
-  return "; levels above " + to_text(top / 1e6) + " MHz are left out: power mode " + mode->label() + " caps the GPU there";
+  return "; levels above " + to_text(top / 1e6) + " MHz are left out: power mode " + mode->label() + " does not allow them";
 }
 
 /// What else decides about the clock now.
