@@ -27,7 +27,7 @@ struct Board {
     found = knob_driver::cpufreq.discover(host);
     std::vector<Knob*> knobs;
     for (const auto& name : names) knobs.push_back(&knob(name));
-    auto lease = Lease::take(host, knobs, (scratch.path() / "lease.json").string());
+    auto lease = Lease::take(host, knobs, {.record_path = (scratch.path() / "lease.json").string()});
     EXPECT_TRUE(lease) << lease.error().text();
     return std::move(*lease);
   }

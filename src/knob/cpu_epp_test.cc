@@ -77,7 +77,7 @@ TEST_F(Epp, PoliciesThatDifferAndNumbersAreReadAndGivenBackAsTheyWere) {
   Knob& knob = probe();
   EXPECT_EQ(*knob.read(), Value("87, power"));
   const ScratchFolder scratch;
-  auto lease = *Lease::take(host, {&knob}, (scratch.path() / "lease.json").string());
+  auto lease = *Lease::take(host, {&knob}, {.record_path = (scratch.path() / "lease.json").string()});
   EXPECT_EQ(*lease->apply({{"cpu_epp", Value("performance")}}), (Config{{"cpu_epp", Value("performance")}}));
   files.nodes[preference(1)] = "balance_power\n";  // a rival: seen, though the other policy still holds ours
   EXPECT_EQ(lease->now()->get("cpu_epp"), Value("performance, balance_power"));

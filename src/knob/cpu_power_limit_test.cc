@@ -84,7 +84,7 @@ TEST_F(PowerLimit, PackagesMoveTogetherAndComeBackExactly) {
   Knob& knob = probe();
   EXPECT_THAT(knob.paths(), ElementsAre(limit("intel-rapl:0"), limit("intel-rapl:1")));
   const ScratchFolder scratch;
-  auto lease = *Lease::take(host, {&knob}, (scratch.path() / "lease.json").string());
+  auto lease = *Lease::take(host, {&knob}, {.record_path = (scratch.path() / "lease.json").string()});
   EXPECT_EQ(lease->found().number("cpu_power_limit_watts"), 100.25);
   EXPECT_EQ(*lease->apply({{"cpu_power_limit_watts", 95.0}}), (Config{{"cpu_power_limit_watts", 95.0}}));
   EXPECT_EQ(files.nodes[limit("intel-rapl:1")], "90000000\n") << "no package above its own highest";

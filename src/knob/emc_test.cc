@@ -190,7 +190,7 @@ class EmcManaged : public Emc {
 TEST_F(EmcManaged, TheManagerIsHaltedOnlyWhereTheLockDoesNotHold) {
   const auto knob = discover();
   EXPECT_THAT(knob->paths(), ::testing::Contains(kHalt));
-  auto lease = *Lease::take(host, {knob.get()}, record);
+  auto lease = *Lease::take(host, {knob.get()}, {.record_path = record});
   ASSERT_EQ(*lease->apply({{"mem_hz", 2133e6}}), (Config{{"mem_hz", 2133e6}}));
   EXPECT_EQ(files.nodes[kHalt], "0\n");
   ASSERT_EQ(*lease->apply({{"mem_hz", 204e6}}), (Config{{"mem_hz", 204e6}}));
@@ -218,7 +218,7 @@ TEST_F(EmcManaged, AManagerFoundHaltedStaysSo) {
   files.nodes[kHalt] = "1\n";
   files.nodes[kLock] = "1\n";
   const auto knob = discover();
-  auto lease = *Lease::take(host, {knob.get()}, record);
+  auto lease = *Lease::take(host, {knob.get()}, {.record_path = record});
   ASSERT_TRUE(lease->apply({{"mem_hz", 204e6}}));
   EXPECT_TRUE(lease->restore().front().status);
   EXPECT_EQ(files.nodes[kHalt], "1\n");
@@ -236,7 +236,7 @@ TEST_F(EmcManaged, ARestoreCutAnywhereCanBeRunAgain) {
       const auto nodes = *knob->found_nodes();
       ASSERT_EQ(nodes.size(), 6u);
       {
-        auto lease = *Lease::take(host, {knob.get()}, record);
+        auto lease = *Lease::take(host, {knob.get()}, {.record_path = record});
         ASSERT_TRUE(lease->apply({{"mem_hz", 204e6}}));
         std::filesystem::copy_file(record, record + ".kept");
       }

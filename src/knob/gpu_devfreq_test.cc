@@ -188,7 +188,7 @@ TEST_P(GpuDevfreq, NothingIsWrittenThatIsNotOfTheTableOrFound) {
     files.set(std::clamp(min, kTable.front(), kTable.back()), std::clamp(max, kTable.front(), kTable.back()));
     const auto found = limits();
     discover();
-    auto lease = *Lease::take(host, {floor, ceiling}, record);
+    auto lease = *Lease::take(host, {floor, ceiling}, {.record_path = record});
     files.writes.clear();
     ASSERT_TRUE(lease->apply(config(kTable.front(), kTable.back())));  // now both count as moved
     for (int i = 0; i < 100; ++i) {

@@ -110,7 +110,7 @@ TEST_F(NvmlClocks, WithoutSuchAReadingThereIsNoActualClock) {
 }
 
 TEST_F(NvmlClocks, WhatNobodyKnowsIsGivenBackUnlocked) {
-  const auto lease = *Lease::take(*host, {memory, graphics}, record);
+  const auto lease = *Lease::take(*host, {memory, graphics}, {.record_path = record});
   EXPECT_EQ(lease->found(), (Config{{"mem_hz", 7001e6}, {"gpu_max_hz", 1800e6}}));
   ASSERT_TRUE(lease->apply({{"mem_hz", 5001e6}, {"gpu_max_hz", 900e6}}));
   for (const auto& restored : lease->restore()) EXPECT_TRUE(restored.status) << restored.status.error().text();
@@ -121,7 +121,7 @@ TEST_F(NvmlClocks, WhatNobodyKnowsIsGivenBackUnlocked) {
 TEST_F(NvmlClocks, WhatTheOwnerSaysWasLockedIsGivenBackLocked) {
   find({.library = kNvmlStub, .found_graphics_lock = "1000 1395"});
   EXPECT_EQ(*graphics->read(), Value(1395e6));
-  const auto lease = *Lease::take(*host, {memory, graphics}, record);
+  const auto lease = *Lease::take(*host, {memory, graphics}, {.record_path = record});
   ASSERT_TRUE(lease->apply({{"mem_hz", 7001e6}, {"gpu_max_hz", 600e6}}));
   EXPECT_EQ(content(*machine->files, kStubA + "/graphics_clock_mhz"), "600");
   for (const auto& restored : lease->restore()) EXPECT_TRUE(restored.status) << restored.status.error().text();
@@ -149,7 +149,7 @@ TEST_F(NvmlClocks, AKilledRunIsRestoredByAnotherProcess) {
   if (child == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test die first
     find({.library = kNvmlStub});
-    const auto lease = *Lease::take(*host, {memory, graphics}, record);
+    const auto lease = *Lease::take(*host, {memory, graphics}, {.record_path = record});
     const bool applied = lease->apply({{"mem_hz", 5001e6}, {"gpu_max_hz", 600e6}}).has_value();
     (void)!::write(pipe_ends[1], applied ? "1" : "0", 1);
     for (;;) ::pause();

@@ -105,7 +105,7 @@ TEST(NvmlPower, TheLimitFoundIsGivenBackNotTheDefault) {
   const auto found = discover(host);
   ASSERT_EQ(found.knobs.size(), 1u);
   const ScratchFolder scratch;
-  const auto lease = *Lease::take(host, {found.knobs[0].get()}, (scratch.path() / "lease.json").string());
+  const auto lease = *Lease::take(host, {found.knobs[0].get()}, {.record_path = (scratch.path() / "lease.json").string()});
   ASSERT_TRUE(lease->apply({{"power_limit_watts", 100.0}}));
   EXPECT_EQ(*read_integer(*machine.files, kStubA + "/power_limit_mw"), 100'000);
   for (const auto& restored : lease->restore()) EXPECT_TRUE(restored.status) << restored.status.error().text();
@@ -118,7 +118,7 @@ TEST(NvmlPower, ARefusalOfTheDriverIsSaidAndARestoreIsTriedAgain) {
   Host host = machine.host();
   const auto found = discover(host);
   const ScratchFolder scratch;
-  const auto lease = *Lease::take(host, {found.knobs.at(0).get()}, (scratch.path() / "lease.json").string());
+  const auto lease = *Lease::take(host, {found.knobs.at(0).get()}, {.record_path = (scratch.path() / "lease.json").string()});
   ASSERT_TRUE(lease->apply({{"power_limit_watts", 100.0}}));
   words.say("nvmlDeviceSetPowerManagementLimit=4");
   EXPECT_EQ(lease->apply({{"power_limit_watts", 160.0}}).error().code, Errc::kPermission);

@@ -59,7 +59,7 @@ TEST_F(Uncore, TheFloorGivesWayAndBothComeBack) {
   files.nodes[folder(1) + "max_freq_khz"] = "2200000\n";
   Knob& knob = probe();
   const ScratchFolder scratch;
-  auto lease = *Lease::take(host, {&knob}, (scratch.path() / "lease.json").string());
+  auto lease = *Lease::take(host, {&knob}, {.record_path = (scratch.path() / "lease.json").string()});
   ASSERT_TRUE(lease->apply({{"uncore_hz", 8e8}}));
   EXPECT_EQ(files.nodes[folder(1) + "min_freq_khz"], "800000\n");
   ASSERT_TRUE(lease->apply({{"uncore_hz", 2.4e9}}));

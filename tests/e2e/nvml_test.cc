@@ -115,7 +115,7 @@ TEST_F(Nvml, RestorePutsBackWhatAKilledRunLeft) {
     }
     std::vector<Knob*> all;
     for (const auto& knob : knobs) all.push_back(knob.get());
-    const auto lease = Lease::take(host, all, default_record_path());
+    const auto lease = Lease::take(host, all, {.record_path = default_record_path()});
     const bool applied = lease && (*lease)->apply({{"mem_hz", 5001e6}, {"gpu_max_hz", 600e6}, {"power_limit_watts", 100.0}}).has_value();
     (void)!::write(ends[1], applied ? "1" : "0", 1);
     for (;;) ::pause();
