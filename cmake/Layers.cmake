@@ -1,17 +1,17 @@
 # Folders of src/ become static libraries; who links whom is read from src/LAYERS, so a forbidden dependency fails to link as well as
 # failing the test `layers`.
 
-# polythrottle_drivers(FOLDER TYPE [EXCEPT stems...]): writes FOLDER_drivers() returning an array of all driver constants of the folder.
-# A driver has no header: nobody names it.
+# polythrottle_drivers(FOLDER TYPE [EXCEPT stems...] [ALSO stems...]): writes FOLDER_drivers() returning an array of all driver constants of
+# the folder. A driver has no header, for nobody names it; EXCEPT: sources without a header that are none; ALSO: drivers with one.
 function(polythrottle_drivers folder type)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "EXCEPT")
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "EXCEPT;ALSO")
   file(GLOB files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${folder}/*.cc)
   list(FILTER files EXCLUDE REGEX "_test\\.cc$")
   set(declarations "")
   set(entries "")
   foreach(file IN LISTS files)
     get_filename_component(stem ${file} NAME_WE)
-    if(NOT stem IN_LIST arg_EXCEPT AND NOT EXISTS ${CMAKE_SOURCE_DIR}/src/${folder}/${stem}.h)
+    if(stem IN_LIST arg_ALSO OR NOT (stem IN_LIST arg_EXCEPT OR EXISTS ${CMAKE_SOURCE_DIR}/src/${folder}/${stem}.h))
       string(APPEND declarations "extern const ${type} ${stem};\n")
       string(APPEND entries "    &${folder}_driver::${stem},\n")
     endif()
