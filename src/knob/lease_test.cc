@@ -4,11 +4,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
+#include <random>
 
-#include "host/fake.h"
+#include "knob/fake_lease.h"
 
 namespace polythrottle {
 namespace {
@@ -16,105 +14,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
-
-/// Some nodes that hold one number, all moved together.
-class FileKnob : public Knob {
- public:
-  FileKnob(Files& files, std::string name, std::vector<std::string> paths) : files_(files), paths_(std::move(paths)) {
-    parameter_ = {.name = std::move(name), .unit = "", .role = Role::kOther, .levels = {1.0, 2.0, 3.0}, .help = {}};
-  }
-  const Parameter& parameter() const override { return parameter_; }
-  Result<Value> read() override {
-    TRY(const long long number, read_integer(files_, paths_.front()));
-    return Value(static_cast<double>(number));
-  }
-  Result<Value> write(const Value& wanted) override {
-    for (const auto& path : paths_) TRY_STATUS(files_.write(path, to_text(wanted)));
-    return read();
-  }
-  std::vector<std::string> paths() const override { return paths_; }
-  Result<std::vector<FoundNode>> found_nodes() override {
-    std::vector<FoundNode> nodes;
-    for (const auto& path : paths_) {
-      TRY(std::string text, files_.read(path));
-      nodes.push_back({path, text});
-    }
-    return nodes;
-  }
-
- private:
-  Files& files_;
-  std::vector<std::string> paths_;
-  Parameter parameter_;
-};
-
-/// A setting that is no file.
-class MemoryKnob : public Knob {
- public:
-  const Parameter& parameter() const override { return parameter_; }
-  Result<Value> read() override { return Value(value); }
-  Result<Value> write(const Value& wanted) override {
-    value = std::get<double>(wanted);
-    return read();
-  }
-  std::vector<std::string> paths() const override { return {}; }
-  double value = 7.0;
-
- private:
-  Parameter parameter_{.name = "memory", .unit = "", .role = Role::kOther, .levels = {7.0, 8.0}, .help = {}};
-};
-
-class LeaseTest : public ::testing::Test {
- protected:
-  LeaseTest() {
-    files.nodes = {{"/sys/a", "3\n"},
-                   {"/sys/b", "2\n"},
-                   {"/sys/c0", "3\n"},
-                   {"/sys/c1", "1\n"},
-                   {"/proc/sys/kernel/random/boot_id", "boot-1\n"},
-                   {"/proc/" + std::to_string(::getpid()) + "/stat", stat_line(::getpid(), 555)}};
-  }
-  static std::string stat_line(long long pid, long long start, char state = 'R') {
-    std::string line = std::to_string(pid) + " (a (strange) name) " + state;
-    for (int field = 4; field <= 21; ++field) line += " 0";
-    return line + " " + std::to_string(start) + " 0 0\n";
-  }
-  std::unique_ptr<Lease> take(std::vector<Knob*> knobs) {
-    auto lease = Lease::take(host, std::move(knobs), {.record_path = record});
-    EXPECT_TRUE(lease) << lease.error().text();
-    return std::move(*lease);
-  }
-  Json read_record() const {
-    std::ifstream stream(record);
-    return Json::parse(stream);
-  }
-  /// A record as a killed run leaves it.
-  void leave_record(const Json& changes = Json::object()) {
-    {
-      const auto lease = take({&a, &b, &c});
-      ASSERT_TRUE(lease->apply({{"a", 1.0}, {"c", 2.0}}));
-      std::filesystem::copy_file(record, record + ".kept");
-    }
-    files.nodes["/sys/a"] = "1\n";
-    files.nodes["/sys/c0"] = files.nodes["/sys/c1"] = "2\n";
-    files.writes.clear();
-    std::filesystem::rename(record + ".kept", record);
-    Json json = read_record();
-    json["pid"] = 4242;
-    json.update(changes);
-    std::ofstream(record) << json;
-  }
-
-  FakeFiles files;
-  FakeClock clock;
-  Host host{files, clock};
-  ScratchFolder scratch;
-  std::string record = (scratch.path() / "deep" / "lease.json").string();
-  FileKnob a{files, "a", {"/sys/a"}};
-  FileKnob b{files, "b", {"/sys/b"}};
-  FileKnob c{files, "c", {"/sys/c0", "/sys/c1"}};
-  MemoryKnob memory;
-};
 
 TEST_F(LeaseTest, RecordsWhatWasFoundBeforeTheFirstWrite) {
   bool on_disk = false;
@@ -265,69 +164,6 @@ TEST_F(LeaseTest, AKnobThatCannotBeReadLeavesNoRecord) {
   EXPECT_TRUE(Lease::take(host, {&a}, {.record_path = record}));
 }
 
-TEST_F(LeaseTest, RecoverWritesBackWhatAKilledRunMoved) {
-  leave_record();
-  Knob* const knobs[] = {&a, &b};
-  const auto report = recover(host, knobs, record);
-  ASSERT_TRUE(report) << report.error().text();
-  EXPECT_THAT(files.writes, ElementsAre(std::pair("/sys/c0", "3"), std::pair("/sys/c1", "1"), std::pair("/sys/a", "3")));
-  ASSERT_EQ(report->size(), 3u);
-  EXPECT_EQ(report->at(0).now, Value("3, 1"));  // no knob c now: the text of its nodes
-  EXPECT_FALSE(report->at(1).moved);
-  EXPECT_EQ(report->at(1).now, Value(2.0));
-  EXPECT_FALSE(std::filesystem::exists(record));
-  EXPECT_TRUE(recover(host, knobs, record)->empty());
-}
-
-TEST_F(LeaseTest, RecoverOfAnotherBootReportsAndWritesNothing) {
-  leave_record({{"boot_id", "boot-0"}});
-  files.nodes["/proc/4242/stat"] = stat_line(4242, 555);  // a number used again
-  const auto report = recover(host, {}, record);
-  ASSERT_TRUE(report) << report.error().text();
-  EXPECT_TRUE(files.writes.empty());
-  ASSERT_EQ(report->size(), 3u);
-  EXPECT_TRUE(report->at(2).moved);
-  EXPECT_FALSE(report->at(2).written);
-  EXPECT_EQ(report->at(2).found, Value(3.0));
-  EXPECT_EQ(report->at(2).now, Value("1"));
-  EXPECT_FALSE(std::filesystem::exists(record));
-}
-
-TEST_F(LeaseTest, RecoverLeavesALivingOwnerAloneButNotARecycledNumberOrAZombie) {
-  leave_record();
-  files.nodes["/proc/4242/stat"] = stat_line(4242, 555);
-  const auto busy = recover(host, {}, record);
-  ASSERT_FALSE(busy);
-  EXPECT_EQ(busy.error().code, Errc::kBusy);
-  EXPECT_THAT(busy.error().what, HasSubstr("4242"));
-  EXPECT_TRUE(files.writes.empty());
-  files.nodes["/proc/4242/stat"] = stat_line(4242, 556);
-  EXPECT_TRUE(recover(host, {}, record));
-  leave_record();
-  files.nodes["/proc/4242/stat"] = stat_line(4242, 555, 'Z');
-  EXPECT_TRUE(recover(host, {}, record));
-}
-
-TEST_F(LeaseTest, ACorruptRecordIsPutAsideUnread) {
-  const std::string evil = R"({"schema":1,"boot_id":"boot-1","pid":1,"pid_start":0,"started":0,"knobs":[
-      {"name":"a","found":1,"asked":2,"nodes":[{"path":"/etc/passwd","text":"x"}]}]})";
-  std::filesystem::create_directories(scratch.path() / "deep");
-  int count = 0;
-  for (const std::string& text : {std::string("{\"schema\":1,"), std::string("[]"), std::string("{\"schema\":9}"), std::string(), evil}) {
-    std::ofstream(record) << text;
-    const auto report = recover(host, {}, record);
-    ASSERT_FALSE(report) << text;
-    EXPECT_EQ(report.error().code, Errc::kCorrupt);
-    const std::string aside = record + ".aside-" + std::to_string(++count);
-    EXPECT_THAT(report.error().hint, HasSubstr(aside));
-    std::ostringstream kept;
-    kept << std::ifstream(aside).rdbuf();
-    EXPECT_EQ(kept.str(), text);
-    EXPECT_FALSE(std::filesystem::exists(record));
-  }
-  EXPECT_TRUE(files.writes.empty());
-}
-
 TEST_F(LeaseTest, AnUnwritableFolderMeansNothingIsTouched) {
   std::ofstream(scratch.path() / "deep") << "a file in the way";
   const auto lease = Lease::take(host, {&a}, {.record_path = record});
@@ -340,6 +176,111 @@ TEST_F(LeaseTest, ARecordThatCannotBeRenewedStopsBeforeTheKnobMoves) {
   std::filesystem::create_directory(record + ".new");
   EXPECT_FALSE(lease->apply({{"a", 1.0}}));
   EXPECT_TRUE(files.writes.empty());
+}
+
+TEST_F(LeaseTest, WhatIsRefusedIsTriedAgainWhenTheRestIsBack) {
+  auto lease = take({&a, &b});
+  ASSERT_TRUE(lease->apply({{"a", 1.0}, {"b", 1.0}}));
+  // b comes first, and takes its old value only after a has its own.
+  files.keep["/sys/b"] = [this](const std::string& text) { return files.nodes["/sys/a"] == "3\n" ? text : std::string("1"); };
+  for (const auto& restored : lease->restore()) EXPECT_TRUE(restored.status) << restored.status.error().text();
+  EXPECT_EQ(files.nodes["/sys/b"], "2\n");
+  EXPECT_FALSE(std::filesystem::exists(record));
+}
+
+TEST_F(LeaseTest, WhateverWasAppliedAndRefusedTheEndIsAsFound) {
+  std::mt19937 random(7);
+  const auto level = [&] { return static_cast<double>(1 + random() % 3); };
+  for (int i = 0; i < 100; ++i) {
+    const auto before = files.nodes;
+    auto lease = take({&a, &b, &c, &memory});
+    for (auto steps = random() % 6; steps > 0; --steps) {
+      files.refuse_write.clear();
+      if (random() % 3 == 0) files.refuse_write["/sys/c1"] = EIO;
+      if (random() % 3 == 0) files.refuse_write["/sys/b"] = EBUSY;
+      Config config;
+      for (const char* name : {"a", "b", "c"}) {
+        if (random() % 2 == 0) config.set(name, level());
+      }
+      if (random() % 2 == 0) config.set("memory", 8.0);
+      (void)lease->apply(config);
+      if (random() % 4 == 0) (void)lease->restore();
+    }
+    files.refuse_write.clear();
+    for (const auto& restored : lease->restore()) EXPECT_TRUE(restored.status && restored.same);
+    EXPECT_EQ(files.nodes, before);
+    EXPECT_EQ(memory.value, 7.0);
+    EXPECT_FALSE(std::filesystem::exists(record));
+  }
+}
+
+TEST_F(LeaseTest, KeepingLeavesInPlaceWhatOutlivesTheProcess) {
+  auto lease = take({&a, &b, &memory});
+  ASSERT_TRUE(lease->apply({{"a", 1.0}, {"memory", 8.0}}));
+  ASSERT_TRUE(lease->keep({.source = "b4.sqlite", .config = "a=1\nb", .time = 1.7e9}));
+  EXPECT_EQ(memory.value, 7.0);
+  EXPECT_EQ(files.nodes["/sys/a"], "1\n");
+  const Json json = read_record();
+  EXPECT_EQ(json["schema"], 1);
+  EXPECT_EQ(json["kept"], (Json{{"source", "b4.sqlite"}, {"config", "a=1 b"}, {"time", 1.7e9}}));
+  EXPECT_EQ(json["knobs"][0]["asked"], 1.0);
+  EXPECT_EQ(json["knobs"][1]["asked"], nullptr);
+  EXPECT_EQ(json["knobs"][2]["asked"], nullptr);
+  files.writes.clear();
+  EXPECT_TRUE(lease->restore().empty());
+  EXPECT_EQ(lease->apply({{"a", 2.0}}).error().code, Errc::kInvalid);
+  EXPECT_EQ(lease->keep({}).error().code, Errc::kInvalid);
+  lease.reset();
+  EXPECT_TRUE(files.writes.empty());
+  const auto next = Lease::take(host, {&a}, {.record_path = record});
+  ASSERT_FALSE(next);
+  EXPECT_EQ(next.error().code, Errc::kBusy);
+  EXPECT_THAT(next.error().text(), HasSubstr("of b4.sqlite is kept since "));
+  EXPECT_THAT(next.error().text(), HasSubstr("'polythrottle restore' undoes it"));
+}
+
+TEST_F(LeaseTest, WhereNothingCanBeKeptTheLeaseGoesOn) {
+  auto lease = take({&a, &memory});
+  EXPECT_EQ(lease->keep({}).error().code, Errc::kInvalid);
+  ASSERT_TRUE(lease->apply({{"memory", 8.0}}));
+  EXPECT_EQ(lease->keep({}).error().code, Errc::kInvalid);
+  ASSERT_TRUE(lease->apply({{"a", 1.0}}));
+  std::filesystem::create_directory(record + ".new");  // the record cannot be written
+  EXPECT_FALSE(lease->keep({}));
+  lease.reset();
+  EXPECT_EQ(files.nodes["/sys/a"], "3\n");
+}
+
+TEST_F(LeaseTest, WhoComesSecondIsToldByNameAndTime) {
+  files.nodes["/proc/self/cmdline"] = std::string("/usr/bin/polythrottle\0tune\0--model\0a\tb\0", 39);
+  const auto lease = take({&a});
+  const auto second = Lease::take(host, {&b}, {.record_path = record});
+  EXPECT_THAT(second.error().what, ::testing::MatchesRegex("take the machine: process " + std::to_string(::getpid()) +
+                                                           " \\(polythrottle tune --model a b\\) holds it since [0-9:]+"));
+  EXPECT_EQ(read_record()["command"], "polythrottle tune --model a b");
+}
+
+TEST_F(LeaseTest, ANodeOutsideOfTheMachineIsRefusedBeforeAnythingIsWritten) {
+  files.nodes["/etc/passwd"] = "1\n";
+  FileKnob evil{files, "evil", {"/etc/passwd"}};
+  EXPECT_EQ(Lease::take(host, {&a, &evil}, {.record_path = record}).error().code, Errc::kInvalid);
+  EXPECT_FALSE(std::filesystem::exists(record));
+}
+
+TEST_F(LeaseTest, WithoutItsWatchdogNothingIsTaken) {
+  const auto lease = Lease::take(host, {&a}, {.record_path = record, .watchdog = {"/bin/false"}});
+  ASSERT_FALSE(lease);
+  EXPECT_THAT(lease.error().what, HasSubstr("start the watchdog /bin/false: it ended before it was ready"));
+  EXPECT_FALSE(std::filesystem::exists(record));
+  EXPECT_FALSE(Lease::take(host, {&a}, {.record_path = record, .watchdog = {"/no/such/program"}}));
+  EXPECT_FALSE(take({&a})->watched());
+}
+
+TEST(DefaultRecordPath, IsOfTheMachine) {
+  EXPECT_EQ(default_record_path("/fixtures/tx2"), "/fixtures/tx2/var/lib/polythrottle/lease.json");
+  if (::geteuid() == 0) {
+    EXPECT_EQ(default_record_path(), "/var/lib/polythrottle/lease.json");
+  }
 }
 
 TEST(DefaultRecordPath, IsAbsolute) { EXPECT_THAT(default_record_path(), ::testing::EndsWith("/lease.json")); }

@@ -1,0 +1,81 @@
+#include "cli/borrow.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "knob/fake_lease.h"
+
+namespace polythrottle {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class BorrowTest : public LeaseTest {
+ protected:
+  const std::vector<Knob*> knobs{&a, &c, &memory};
+};
+
+TEST_F(BorrowTest, KeepsWhatStaysAndNamesWhatEnds) {
+  auto lease = take(knobs);
+  const auto kept = keep_in_place(*lease, knobs, {{"a", 1.0}, {"c", 2.0}, {"memory", 8.0}, {"batch", 4.0}}, "b4.sqlite", clock);
+  ASSERT_TRUE(kept) << kept.error().text();
+  EXPECT_EQ(kept->in_place, (Config{{"a", 1.0}, {"c", 2.0}}));
+  EXPECT_EQ(kept->ended, (Config{{"memory", 8.0}}));
+  EXPECT_EQ(memory.value, 7.0);
+  EXPECT_EQ(read_record()["kept"]["config"], "a=1 c=2");
+  lease.reset();
+  EXPECT_EQ(files.nodes["/sys/a"], "1\n");
+}
+
+TEST_F(BorrowTest, KeepsNothingThatTheMachineDoesNotReport) {
+  auto lease = take(knobs);
+  files.lie.insert("/sys/c0");
+  const auto kept = keep_in_place(*lease, knobs, {{"a", 1.0}, {"c", 2.0}}, "b4.sqlite", clock);
+  ASSERT_FALSE(kept);
+  EXPECT_THAT(kept.error().what, HasSubstr("keep c=2: the machine reports 3"));
+  EXPECT_TRUE(give_back(*lease));
+  EXPECT_EQ(files.nodes["/sys/a"], "3\n");
+  EXPECT_FALSE(std::filesystem::exists(record));
+}
+
+TEST_F(BorrowTest, KeepsNothingWhereNothingStays) {
+  auto lease = take({&memory});
+  const std::vector<Knob*> only{&memory};
+  EXPECT_EQ(keep_in_place(*lease, only, {{"memory", 8.0}}, "b4.sqlite", clock).error().code, Errc::kInvalid);
+}
+
+TEST_F(BorrowTest, DescribesWhatADeadRunLeft) {
+  leave_record({{"command", "polythrottle tune"}});
+  const auto left = *look_at_record(host, record);
+  const auto restored = *recover(host, knobs, record);
+  EXPECT_THAT(describe_recovery(host, left, restored),
+              ElementsAre("Left by process 4242 (polythrottle tune), which ended without giving the machine back:",
+                          "c  found 3, now 3, restored", "b  found 2, now 2, never moved", "a  found 3, now 3, restored"));
+}
+
+TEST_F(BorrowTest, ComparesAfterAReboot) {
+  leave_record({{"boot_id", "boot-0"}, {"notes", {{"power_mode", "0 MAXN"}}}});
+  files.nodes["/sys/a"] = "3\n";
+  const auto left = *look_at_record(host, record);
+  const auto restored = *recover(host, knobs, record);
+  EXPECT_THAT(describe_recovery(host, left, restored),
+              ElementsAre("The machine was rebooted since process 4242 moved its settings; nothing is written back.",
+                          "c  found 3 before the reboot, now 2: differs", "a  found 3 before the reboot, now 3: same",
+                          "power_mode  found 0 MAXN before the reboot, now unknown: differs"));
+}
+
+TEST_F(BorrowTest, BringsBackLeftoversBeforeALeaseIsTaken) {
+  leave_record();
+  ASSERT_TRUE(bring_back_leftovers(host, knobs, record, true));
+  EXPECT_EQ(files.nodes["/sys/a"], "3\n");
+  leave_record();
+  files.refuse_write["/sys/c0"] = EROFS;
+  const auto refused = bring_back_leftovers(host, knobs, record, true);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().text(), HasSubstr("c was not restored to 3: write /sys/c0"));
+  EXPECT_THAT(refused.error().text(), HasSubstr("'polythrottle restore' tries again"));
+}
+
+}  // namespace
+}  // namespace polythrottle
