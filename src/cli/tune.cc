@@ -193,6 +193,8 @@ void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptio
   }
   if (device.knobs.empty()) {
     fmt::print("Restore  nothing to restore: no setting of the machine is changed\n");
+  } else if (device.owner != nullptr) {
+    fmt::print("Restore  what was found is written back at the end, to a simulated board that ends with this program\n");
   } else {
     fmt::print(
         "Restore  what was found is kept in {} before the first write, and written back in reverse order at the end and on\n"
@@ -290,7 +292,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     if (const auto ok = check_writable(path); !ok) return failed(ok.error());
   }
   if (o.dry_run) {
-    print_dry_run(*opened, *plan, o, real ? here.record_path() : device.lease_record);
+    print_dry_run(*opened, *plan, o, here.record_path());
     return kExitOk;
   }
 

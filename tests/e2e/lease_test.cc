@@ -313,6 +313,23 @@ TEST_F(LeaseE2e, NothingIsBorrowedWithoutAWatchdog) {
   EXPECT_EQ(settings(), before_);
 }
 
+TEST(LeaseOfThisMachine, AWatchdogStartedInsideTheQuotaLeavesItAndRemovesIt) {
+  if (run({"probe"}).out.find("cpu_quota_ratio  4 levels") == std::string::npos) GTEST_SKIP() << "no CPU quota can be set here";
+  Process holder({POLYTHROTTLE_LEASE_HOLDER, POLYTHROTTLE_PROGRAM, ""});
+  ASSERT_EQ(holder.line(), "held") << holder.errors();
+  EXPECT_EQ(holder.ask("apply cpu_quota_ratio=0.75"), "ok");
+  holder.kill_child(holder.children().at(0));
+  EXPECT_EQ(holder.ask("apply cpu_quota_ratio=0.5"), "ok");
+  const std::string group = "polythrottle-" + std::to_string(holder.pid());
+  const auto in_group = [&](pid_t pid) { return read("/proc/" + std::to_string(pid) + "/cgroup").find(group) != std::string::npos; };
+  EXPECT_TRUE(in_group(holder.pid()));
+  EXPECT_FALSE(in_group(holder.children().at(0)));
+  EXPECT_EQ(holder.kill(SIGKILL), 128 + SIGKILL);
+  EXPECT_THAT(holder.errors(), HasSubstr("the watchdog restored cpu_quota_ratio=1\n"));
+  EXPECT_FALSE(fs::exists("/sys/fs/cgroup/cpu/" + group) || fs::exists("/sys/fs/cgroup/" + group));
+  EXPECT_FALSE(fs::exists(default_record_path()));
+}
+
 /// `tune` with a real model on the recorded machine's settings.
 class TuneKeeps : public LeaseE2e {
  protected:

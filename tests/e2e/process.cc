@@ -127,6 +127,12 @@ int Process::kill(int signal) {
   return wait();
 }
 
+void Process::freeze() const {
+  send(SIGSTOP);
+  int status = 0;
+  ::waitpid(pid_, &status, WUNTRACED);
+}
+
 std::vector<pid_t> Process::children() const {
   std::vector<pid_t> out;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {

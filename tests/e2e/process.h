@@ -31,6 +31,8 @@ class Process {
   int wait();
   int end();
   int kill(int signal);
+  /// Stops it where it is (SIGSTOP); it can still be killed.
+  void freeze() const;
   /// Its living children.
   std::vector<pid_t> children() const;
   /// Kills one with SIGKILL, and waits until the process would notice.
