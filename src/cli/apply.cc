@@ -178,6 +178,7 @@ void add_apply(CLI::App& app, Cli& cli) {
   auto o = std::make_shared<ApplyOptions>();
   bind_question(*command, o->question);
   command->get_option("STUDY")->description("Study file, or profile ('polythrottle export')");
+  add_gpu_options(*command, cli.gpu);
   command->add_flag("--dry-run", o->dry_run, "Say what would be written, and touch nothing");
   command->footer(
       "Examples:\n"

@@ -24,7 +24,6 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   app.add_option("--sysroot", cli.sysroot, "Look for /sys and /proc below this folder (a recorded machine)")->check(CLI::ExistingDirectory);
-  add_gpu_options(app, cli.gpu);
   app.footer(
       "Exit codes: 0 done, 1 failed or no setting meets the SLO, 2 wrong usage, 130 interrupted.\n"
       "'polythrottle COMMAND --help' tells more.");

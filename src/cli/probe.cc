@@ -115,6 +115,7 @@ void add_probe(CLI::App& app, Cli& cli) {
   CLI::App* command = app.add_subcommand("probe", "List knobs, meters and engines of this machine; changes nothing");
   auto device = std::make_shared<std::string>();
   command->add_option("--device", *device, "sim:jetson-tx2 or sim:jetson-orin instead of this machine");
+  add_gpu_options(*command, cli.gpu);
   command->callback([device, &cli] { cli.exit_code = probe(cli, *device); });
 }
 

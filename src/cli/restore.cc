@@ -40,6 +40,7 @@ int restore(const Cli& cli) {
 
 void add_restore(CLI::App& app, Cli& cli) {
   CLI::App* command = app.add_subcommand("restore", "Put back the settings that a killed run left, or that were kept on purpose");
+  add_gpu_options(*command, cli.gpu);
   command->callback([&cli] { cli.exit_code = restore(cli); });
 }
 

@@ -63,15 +63,16 @@ Status ThisMachine::check_gpu() const {
   return {};
 }
 
-void add_gpu_options(CLI::App& app, GpuOptions& options) {
+void add_gpu_options(CLI::App& command, GpuOptions& options) {
   const char* kGroup = "NVIDIA GPUs";
-  app.add_option("--gpu", options.gpu, "The GPU to tune, by index or UUID as in nvidia-smi -L (default: 0); the others are left alone")
+  command.add_option("--gpu", options.gpu, "The GPU to tune, by index or UUID as in nvidia-smi -L (default: 0); the others are left alone")
       ->group(kGroup);
-  app.add_option("--found-gpu-lock", options.found_gpu_lock,
-                 "MIN,MAX in MHz: graphics clocks were locked before (nvidia-smi -lgc), and are so again in the end. "
-                 "No driver tells a lock; without this it ends unlocked")
+  command
+      .add_option("--found-gpu-lock", options.found_gpu_lock,
+                  "MIN,MAX in MHz: graphics clocks were locked before (nvidia-smi -lgc), and are so again in the end. "
+                  "No driver tells a lock; without this it ends unlocked")
       ->group(kGroup);
-  app.add_option("--found-mem-lock", options.found_mem_lock, "The same of the memory clock (nvidia-smi -lmc)")->group(kGroup);
+  command.add_option("--found-mem-lock", options.found_mem_lock, "The same of the memory clock (nvidia-smi -lmc)")->group(kGroup);
 }
 
 }  // namespace polythrottle

@@ -47,7 +47,7 @@ class ThisMachine {
   Host host_;
 };
 
-/// Adds the flags of `options` to the program.
-void add_gpu_options(CLI::App& app, GpuOptions& options);
+/// Adds the flags of `options` to a subcommand, with help.
+void add_gpu_options(CLI::App& command, GpuOptions& options);
 
 }  // namespace polythrottle

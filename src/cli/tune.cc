@@ -395,6 +395,7 @@ void add_tune(CLI::App& app, Cli& cli) {
   CLI::App* command = app.add_subcommand("tune", "Find the least-energy configuration under a latency SLO");
   auto options = std::make_shared<TuneOptions>();
   bind_tune_options(*command, *options);
+  add_gpu_options(*command, cli.gpu);
   command->callback([command, options, &cli] {
     const auto code = tune(*options, *command, cli);
     cli.exit_code = code ? *code : complain(code.error().error, code.error().code);

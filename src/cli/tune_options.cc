@@ -15,8 +15,8 @@ namespace {
 
 /// Flags about this run, not about the study.
 bool about_this_run(const std::string& name) {
-  static const std::set<std::string> names{"--study",   "--resume", "--json", "--csv",    "--quiet",
-                                           "--dry-run", "--keep",   "--help", "--sysroot"};
+  static const std::set<std::string> names{"--study", "--resume", "--json",    "--csv",           "--quiet",         "--dry-run",
+                                           "--keep",  "--help",   "--sysroot", "--found-gpu-lock", "--found-mem-lock"};
   return names.contains(name);
 }
 

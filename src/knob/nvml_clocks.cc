@@ -214,8 +214,11 @@ KnobDiscovery discover(Host& host) {
   std::map<Mhz, std::set<Mhz>> tables;
   for (const Mhz memory : *memory_clocks) {
     auto table = read_clocks(files, gpu->folder + "/supported_graphics_clocks/" + std::to_string(memory));
-    if (!table) return absent(kGraphicsName, table.error());
-    tables[memory] = std::move(*table);
+    if (table) {
+      tables[memory] = std::move(*table);
+    } else if (memory == *memory_clocks->rbegin()) {
+      return absent(kGraphicsName, table.error());
+    }  // a lower memory clock without a table is not offered
   }
   const std::string architecture = read_trimmed(files, gpu->folder + "/architecture").value_or("unknown");
   if (!architecture_from(architecture, "volta")) {

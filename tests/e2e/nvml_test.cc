@@ -55,8 +55,8 @@ TEST_F(Nvml, ProbeReadsAndWritesNothing) {
   EXPECT_THAT(ran.out, HasSubstr("gpu_max_hz  107 levels: 210MHz to 1800MHz, now 1800MHz")) << "no driver tells the lock";
   EXPECT_THAT(ran.out, HasSubstr("clock limit that somebody set")) << "but there is a sign of it";
   EXPECT_THAT(ran.out, HasSubstr("levels: 100 to 160, now 123"));
-  EXPECT_THAT(run({"--gpu", "1", "probe"}).out, HasSubstr("345MHz to 1980MHz"));
-  EXPECT_THAT(run({"--found-gpu-lock", "210,900", "probe"}).out, HasSubstr("now 900MHz"));
+  EXPECT_THAT(run({"probe", "--gpu", "1"}).out, HasSubstr("345MHz to 1980MHz"));
+  EXPECT_THAT(run({"probe", "--found-gpu-lock", "210,900"}).out, HasSubstr("now 900MHz"));
   EXPECT_EQ(read(state_), before);
 }
 
@@ -76,17 +76,17 @@ TEST_F(Nvml, ProbeSaysWhatIsMissing) {
 }
 
 TEST_F(Nvml, WordsThatNameNoGpuAreAMistakeOfUse) {
-  expect_complaint(run({"--gpu", "7", "probe"}), 2, "--gpu 7: no such GPU; there are 0 (GPU-0aaaaaaa-");
+  expect_complaint(run({"probe", "--gpu", "7"}), 2, "--gpu 7: no such GPU; there are 0 (GPU-0aaaaaaa-");
   expect_complaint(run({"tune", "--gpu", "GPU-x", "--device", "cpu", "--model", "m.onnx", "--slo", "1.2x"}), 2, "--gpu GPU-x: no such GPU");
   for (const char* lock : {"a", "900,210", "1,2,3", "0", "210,900MHz", "-5"}) {
-    expect_complaint(run({std::string("--found-gpu-lock=") + lock, "probe"}), 2, "write MIN,MAX in MHz");
+    expect_complaint(run({"probe", std::string("--found-gpu-lock=") + lock}), 2, "write MIN,MAX in MHz");
   }
-  expect_complaint(run({"--found-mem-lock=x", "probe"}), 2, "--found-mem-lock x: write MIN,MAX in MHz");
+  expect_complaint(run({"probe", "--found-mem-lock=x"}), 2, "--found-mem-lock x: write MIN,MAX in MHz");
   const std::string fixture = POLYTHROTTLE_SOURCE_DIR "/tests/fixtures/x86-nvidia-2gpu";
-  expect_complaint(run({"--sysroot", fixture, "--found-gpu-lock", "1", "probe"}), 2, "a recorded machine says itself");
-  expect_complaint(run({"--sysroot", fixture, "--gpu", "2", "probe"}), 2, "--gpu 2: no such GPU");
+  expect_complaint(run({"--sysroot", fixture, "probe", "--found-gpu-lock", "1"}), 2, "a recorded machine says itself");
+  expect_complaint(run({"--sysroot", fixture, "probe", "--gpu", "2"}), 2, "--gpu 2: no such GPU");
   words_.say("nvmlInit_v2=9");
-  expect_complaint(run({"--gpu", "0", "probe"}), 1, "the NVIDIA driver is not loaded");
+  expect_complaint(run({"probe", "--gpu", "0"}), 1, "the NVIDIA driver is not loaded");
 }
 
 TEST_F(Nvml, ARecordedMachineNeverReachesTheDriver) {
@@ -182,6 +182,17 @@ TEST_F(Nvml, ATunedGpuIsGivenBackAsFound) {
   EXPECT_EQ(ran.exit_code, 0) << ran.err;
   EXPECT_THAT(ran.out, HasSubstr("power_limit_watts"));
   EXPECT_EQ(read(state_), before) << "limit and lock are those found";
+
+  // The study knows which GPU it was on, and goes on there.
+  const std::string study = scratch("gpu.sqlite");
+  auto second = words;
+  for (const char* more : {"--knob", "power_limit_watts=200,700", "--gpu", "1", "--study"}) second.emplace_back(more);
+  second.push_back(study);
+  EXPECT_THAT(run(second).out, HasSubstr("GPU 1 (Stub GPU H)"));
+  const auto resumed = run({"tune", "--resume", "--study", study});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_THAT(resumed.out, HasSubstr("GPU 1 (Stub GPU H)"));
+  EXPECT_EQ(read(state_), before);
 
   // Unless they are asked for by name, a GPU's clocks are not moved for a network on the CPU.
   const auto plain = run(words);
