@@ -1,7 +1,6 @@
 #pragma once
 // Borrowing this machine's settings: the lease as the subcommands take it, what an earlier run left, and leaving something in place.
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>

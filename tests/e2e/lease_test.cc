@@ -313,6 +313,18 @@ TEST_F(LeaseE2e, NothingIsBorrowedWithoutAWatchdog) {
   EXPECT_EQ(settings(), before_);
 }
 
+TEST_F(LeaseE2e, TheWatchdogIsNotForPeople) {
+  EXPECT_EQ(run({"--help"}).out.find("watchdog"), std::string::npos);
+  const Ran alone = program({"watchdog"});
+  EXPECT_EQ(alone.exit_code, 2);
+  EXPECT_THAT(alone.err, HasSubstr("watchdog needs --guard, or --fd from a lease"));
+  EXPECT_EQ(program({"watchdog", "--fd", "1"}).exit_code, 2);
+  EXPECT_EQ(program({"watchdog", "--fd", "3", "--guard"}).exit_code, 2);
+  const Ran nobody = program({"watchdog", "--fd", "77"});
+  EXPECT_EQ(nobody.exit_code, 1);
+  EXPECT_EQ(std::count(nobody.err.begin(), nobody.err.end(), '\n'), 1) << nobody.err;
+}
+
 TEST(LeaseOfThisMachine, AWatchdogStartedInsideTheQuotaLeavesItAndRemovesIt) {
   if (run({"probe"}).out.find("cpu_quota_ratio  4 levels") == std::string::npos) GTEST_SKIP() << "no CPU quota can be set here";
   Process holder({POLYTHROTTLE_LEASE_HOLDER, POLYTHROTTLE_PROGRAM, ""});
