@@ -50,7 +50,20 @@ void print_rivals(const Host& host) {
   }
 }
 
-void print_machine(Host& host) {
+/// Every knob that is missing and why; those that only some machines have and nobody asked for in one line, unless `all`.
+void print_absent_knobs(const Machine& machine, bool all) {
+  std::string rare;
+  for (const auto& [name, why, by_request] : machine.absent_knobs) {
+    if (all || !by_request || why.code != Errc::kNotFound) {
+      print_absent(name, why);
+    } else {
+      rare += (rare.empty() ? "" : ", ") + name;
+    }
+  }
+  if (!rare.empty()) fmt::print("  not on this machine: {} ('probe --all' says where they were looked for)\n", rare);
+}
+
+void print_machine(Host& host, bool all) {
   const Machine machine = discover(host, {});
   fmt::print("{}{}\n\nKnobs\n", machine.description, machine.gpu.empty() ? "" : ", " + machine.gpu);
   for (const auto& knob : machine.knobs) {
@@ -63,7 +76,7 @@ void print_machine(Host& host) {
     fmt::print("  {}  {}; only with --knob {}=...\n    {}\n", knob->parameter().name, level_range(knob->parameter()),
                knob->parameter().name, knob->parameter().help);
   }
-  for (const auto& absence : machine.absent_knobs) print_absent(absence.name, absence.why);
+  print_absent_knobs(machine, all);
   fmt::print("  batch, threads, instances  knobs of the program itself, with --model\n");
   for (const auto& note : machine.gpu_notes) fmt::print("  Note: {}\n", note);
   fmt::print("\nMeters\n");
@@ -87,12 +100,12 @@ void print_machine(Host& host) {
   print_rivals(host);
 }
 
-int probe(const Cli& cli, const std::string& device) {
+int probe(const Cli& cli, const std::string& device, bool all) {
   constexpr std::string_view kSimulated = "sim:";
   if (device.empty()) {
     ThisMachine machine(cli.sysroot, cli.gpu);
     if (const auto fits = machine.check_gpu(); !fits) return complain(fits.error(), usage_or_failure(fits.error()));
-    print_machine(machine.host());
+    print_machine(machine.host(), all);
     print_engines();
     return kExitOk;
   }
@@ -105,7 +118,7 @@ int probe(const Cli& cli, const std::string& device) {
   if (!machine) return complain(machine.error(), kExitUsage);
   Host host = (*machine)->host();
   fmt::print("Simulated: no such board is here, its kernel files are answered by a model of it.\n");
-  print_machine(host);
+  print_machine(host, all);
   return kExitOk;
 }
 
@@ -115,8 +128,10 @@ void add_probe(CLI::App& app, Cli& cli) {
   CLI::App* command = app.add_subcommand("probe", "List knobs, meters and engines of this machine; changes nothing");
   auto device = std::make_shared<std::string>();
   command->add_option("--device", *device, "sim:jetson-tx2 or sim:jetson-orin instead of this machine");
+  auto all = std::make_shared<bool>(false);
+  command->add_flag("--all", *all, "Also say where knobs were looked for that only some machines have");
   add_gpu_options(*command, cli.gpu);
-  command->callback([device, &cli] { cli.exit_code = probe(cli, *device); });
+  command->callback([device, all, &cli] { cli.exit_code = probe(cli, *device, *all); });
 }
 
 }  // namespace polythrottle

@@ -46,6 +46,7 @@ class InjectedFiles final : public Files {
   Result<std::string> read(const std::string& path) const override { return inner_->read(path); }
   Result<std::vector<std::string>> list(const std::string& folder) const override { return inner_->list(folder); }
   Status writable(const std::string& path) const override { return inner_->writable(path); }
+  WriteTotals written() const override { return inner_->written(); }
   Status write(const std::string& path, const std::string& text) override {
     return around("write " + path, [&] { return inner_->write(path, text); });
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -95,7 +96,13 @@ class NvmlFiles : public Files {
   Status write(const std::string& path, const std::string& text) override {
     const auto place = place_of(path);
     if (!place || recorded()) return base_.write(path, text);
+    const auto began = std::chrono::steady_clock::now();
     const auto written = write_node(path, *place, without_white(text));
+    {
+      const std::lock_guard guard(mutex_);
+      ++totals_.count;
+      totals_.time += std::chrono::steady_clock::now() - began;
+    }
     if (!written) return tl::unexpected<Error>(at_path("write " + path, written.error()));
     return {};
   }
@@ -119,6 +126,14 @@ class NvmlFiles : public Files {
   Status remove_folder(const std::string& path) override {
     if (!place_of(path) || recorded()) return base_.remove_folder(path);
     return fail(Errc::kUnsupported, "remove folder " + path + ": there is no removing GPUs");
+  }
+
+  WriteTotals written() const override {
+    WriteTotals totals = base_.written();
+    const std::lock_guard guard(mutex_);
+    totals.count += totals_.count;
+    totals.time += totals_.time;
+    return totals;
   }
 
   Status writable(const std::string& path) const override {
@@ -256,7 +271,8 @@ class NvmlFiles : public Files {
   mutable std::once_flag looked_, loading_;
   mutable bool recorded_ = false;
   mutable Result<Loaded> loaded_ = fail(Errc::kNotFound, "NVML: not looked for");
-  mutable std::mutex mutex_;  ///< of written_; the library has locks of its own
+  WriteTotals totals_;
+  mutable std::mutex mutex_;  ///< of written_ and totals_; the library has locks of its own
   std::map<std::string, std::string> written_;
 };
 

@@ -170,7 +170,7 @@ KnobDiscovery discover(Host& host) {
   bool capped = false;
   for (auto& policy : policies->policies) capped = (mode != nullptr && keep_to_power_mode(host.files, *mode, policy)) || capped;
   const auto turbo = find_turbo(host.files);
-  if (!turbo) found.absent.push_back({kCpuTurbo, turbo.error()});
+  if (!turbo) found.absent.push_back({kCpuTurbo, turbo.error(), true});
   const auto clocks =
       std::make_shared<CpuClocks>(host.files, std::move(policies->policies), turbo ? std::optional<TurboSwitch>(*turbo) : std::nullopt);
   const auto& each = clocks->policies();
@@ -190,7 +190,8 @@ KnobDiscovery discover(Host& host) {
     found.absent.push_back({"cpuN_hz",
                             {Errc::kUnsupported,
                              "split cpu_hz: " + std::to_string(each.size()) + " policies, and a knob for each is more than can be searched",
-                             "cpu_hz moves them all"}});
+                             "cpu_hz moves them all"},
+                            true});
   } else if (each.size() > 1) {
     for (const std::size_t place : all) {
       const std::string number = std::to_string(each[place].number);

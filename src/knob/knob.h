@@ -65,6 +65,7 @@ class Knob {
 struct Absence {
   std::string name;
   Error why;
+  bool by_request = false;  ///< nobody who does not ask for it by name misses it
 };
 
 /// What a driver found on a machine. Discovery only looks; it never writes.

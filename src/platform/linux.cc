@@ -100,6 +100,7 @@ Machine discover(Host& host, const MeterOptions& options) {
       const bool asked_for = driver->by_request || knob->by_request();
       (asked_for ? machine.knobs_by_request : machine.knobs).push_back(std::move(knob));
     }
+    for (auto& absence : found.absent) absence.by_request = absence.by_request || driver->by_request;
     append(machine.absent_knobs, std::move(found.absent));
   }
   // What one driver lacks another may have: a Jetson's GPU clock is absent where an NVIDIA GPU of its own has one of that name.
