@@ -25,12 +25,10 @@ inline constexpr unsigned kSmClock = 1;
 inline constexpr unsigned kMemoryClock = 2;
 
 inline constexpr unsigned kGpuSensor = 0;       ///< nvmlTemperatureSensors_t
-inline constexpr unsigned kArchAmpere = 7;      ///< nvmlDeviceArchitecture_t
 inline constexpr std::size_t kTextLength = 96;  ///< the longest of NVML's buffers for a name, a UUID or a version
 
-// Bits of nvmlDeviceGetCurrentClocksEventReasons.
+// A bit of nvmlDeviceGetCurrentClocksEventReasons.
 inline constexpr std::uint64_t kReasonApplicationsClocks = 0x2;  ///< a user's setting limits the clocks: a lock, or application clocks
-inline constexpr std::uint64_t kReasonSwPowerCap = 0x4;
 
 struct Utilization {
   unsigned gpu;     ///< percent of the time in which a kernel ran
