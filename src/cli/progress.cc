@@ -93,9 +93,11 @@ void Progress::ended(const Trial& trial, std::span<const Trial> history, const P
   std::string line = fmt::format("{}  {}  {}", label_, setting_text(trial.asked), to_string(trial.state));
   if (trial.metrics().contains(objective)) line += fmt::format("  {} {}", cell(trial, objective), to_string(provenance_));
   if (trial.metrics().contains(latency)) line += fmt::format("  {} {}", metric_label(latency), cell(trial, latency));
-  const std::string& note = trial.outcome.note;
-  if (const auto unproved = unproved_text(trial); !note.empty() || !unproved.empty()) {
-    line += fmt::format("  ({})", note.empty() ? unproved : note);
+  if (!trial.outcome.note.empty()) line += fmt::format("  ({})", trial.outcome.note);
+  // A clock that cannot be read here is so in every trial: once is enough.
+  if (const auto unproved = unproved_text(trial); !unproved.empty() && unproved != unproved_) {
+    line += fmt::format("  (not proved: {})", unproved);
+    unproved_ = unproved;
   }
   if (!best_.empty()) line += fmt::format("  | {}", best_);
   tell("{}\n", line);

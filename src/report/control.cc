@@ -13,11 +13,11 @@ constexpr std::size_t kMostReasons = 5;
 std::string proof_sentence(const ProofCount& count) {
   if (count.all() == 0) return {};
   std::string rest;
-  const auto add = [&](std::size_t settings, std::string_view what) {
+  const auto add = [&](std::size_t settings, const std::string& what) {
     if (settings > 0) rest += fmt::format("{} {} {}", rest.empty() ? ";" : ",", settings, what);
   };
   add(count.not_contradicted, "not contradicted (the load stayed below a limit)");
-  add(count.unseen, "not proved (a clock could not be read)");
+  add(count.unseen, "not proved (" + count.why_unseen + ")");
   return fmt::format("Proved by the clock under load: {} of {}{}.\n", count.proved, counted(count.all(), "setting", "settings"), rest);
 }
 

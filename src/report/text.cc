@@ -169,6 +169,9 @@ std::string metric_label(std::string_view metric) {
   if (metric == kLatencyP50) return "p50 latency";
   if (metric == kLatencyP95) return "p95 latency";
   if (metric == kLatencyP99) return "p99 latency";
+  if (metric == kGpuClockSeen) return "GPU clock";
+  if (metric == kMemoryClockSeen) return "memory clock";
+  if (metric == kCpuClockSeen) return "CPU clock";
   const MetricRow* row = find_metric(metric);
   return std::string(row ? row->alias : metric);
 }
@@ -279,6 +282,16 @@ std::string render_answer(const Summary& s) {
   return out;
 }
 
+namespace {
+
+/// What stands behind a trial: its note, or that nobody saw its clocks.
+std::string remark(const Trial& trial) {
+  const auto unproved = unproved_text(trial);
+  return trial.outcome.note.empty() && !unproved.empty() ? "not proved: " + unproved : trial.outcome.note;
+}
+
+}  // namespace
+
 std::string render_trials(const Summary& s) {
   std::vector<std::vector<std::string>> rows{{"trial", "state", "kind", "setting", "energy", "latency", "limits", ""}};
   const std::string latency = s.constraints.empty() ? std::string(kLatencyMean) : s.constraints.front().metric;
@@ -296,7 +309,7 @@ std::string render_trials(const Summary& s) {
     }
     const bool judged = t.state == TrialState::kCompleted || t.state == TrialState::kAborted;
     rows.push_back({std::to_string(t.id), to_string(t.state), to_string(t.advice.kind), setting_text(t.asked), cell(s.objective.metric),
-                    cell(latency), judged ? to_string(verdict) : "-", t.outcome.note.empty() ? unproved_text(t) : t.outcome.note});
+                    cell(latency), judged ? to_string(verdict) : "-", remark(t)});
   }
   return align(rows, {0, 4, 5});
 }

@@ -10,20 +10,21 @@
 namespace polythrottle {
 
 ProofCount count_proofs(std::span<const Trial> history) {
-  std::vector<std::pair<Config, Proof>> settings;
+  std::vector<std::pair<const Trial*, Proof>> settings;
   for (const auto& trial : history) {
     const auto proof = proof_of(trial);
-    if (!proof || (trial.state != TrialState::kCompleted && trial.state != TrialState::kAborted)) continue;
-    const auto known = std::find_if(settings.begin(), settings.end(), [&](const auto& s) { return s.first == trial.asked; });
+    if (!proof || trial.state != TrialState::kCompleted) continue;
+    const auto known = std::find_if(settings.begin(), settings.end(), [&](const auto& s) { return s.first->asked == trial.asked; });
     if (known == settings.end()) {
-      settings.emplace_back(trial.asked, *proof);
+      settings.emplace_back(&trial, *proof);
     } else {
       known->second = std::min(known->second, *proof);
     }
   }
   ProofCount out;
-  for (const auto& [config, proof] : settings) {
+  for (const auto& [trial, proof] : settings) {
     ++(proof == Proof::kProved ? out.proved : proof == Proof::kNotContradicted ? out.not_contradicted : out.unseen);
+    if (proof == Proof::kUnseen && out.why_unseen.empty()) out.why_unseen = unproved_text(*trial);
   }
   return out;
 }

@@ -11,9 +11,10 @@
 
 namespace polythrottle {
 
-/// Settings by how far their clocks were seen to obey; one measured several times counts once, as the best it was seen to do.
+/// Completed settings by how far their clocks were seen to obey; one measured several times counts once, as the best it was seen to do.
 struct ProofCount {
   std::size_t proved = 0, not_contradicted = 0, unseen = 0;
+  std::string why_unseen;  ///< of the first of them
   std::size_t all() const { return proved + not_contradicted + unseen; }
 };
 ProofCount count_proofs(std::span<const Trial> history);

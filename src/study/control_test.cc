@@ -18,17 +18,19 @@ Trial trial(double batch, TrialState state, std::string note = {}) {
 
 Trial proved(double batch, Proof proof, TrialState state = TrialState::kCompleted) {
   Trial out = trial(batch, state);
-  out.outcome.notes = {proof_remark({.proof = proof, .text = {}})};
+  out.outcome.notes = {proof_remark({.proof = proof, .text = proof == Proof::kUnseen ? "cpu_hz: asleep" : ""})};
   return out;
 }
 
 TEST(Control, ASettingCountsOnceAsTheBestItWasSeenToDo) {
   const auto count = count_proofs(std::vector{proved(1, Proof::kUnseen), proved(1, Proof::kProved), proved(1, Proof::kUnseen),
-                                              proved(2, Proof::kNotContradicted, TrialState::kAborted), proved(4, Proof::kUnseen),
+                                              proved(2, Proof::kNotContradicted), proved(4, Proof::kUnseen),
+                                              proved(6, Proof::kUnseen, TrialState::kAborted),
                                               proved(8, Proof::kContradicted, TrialState::kRefused), trial(16, TrialState::kCompleted)});
   EXPECT_EQ(count.proved, 1U);
   EXPECT_EQ(count.not_contradicted, 1U);
   EXPECT_EQ(count.unseen, 1U);
+  EXPECT_EQ(count.why_unseen, "cpu_hz: asleep");
 }
 
 TEST(Control, ActuationIsOfTheTrialsThatSetSomethingAndWritesAreWeighedByTheirNumber) {

@@ -70,10 +70,19 @@ struct OneTrial::Attempt {
   const Problem* problem;
   Metrics costs;  ///< of the search: kept whatever the outcome
   Config got;
+  std::optional<Watch> watch;  ///< while the workload runs
+  Watched watched;
 };
 
 Outcome OneTrial::run(const Advice& advice, std::uint64_t seed, std::span<const Trial> history, const Problem* problem) {
-  Attempt trial{.advice = advice, .seed = seed, .history = history, .problem = problem, .costs = {}, .got = advice.config};
+  Attempt trial{.advice = advice,
+                .seed = seed,
+                .history = history,
+                .problem = problem,
+                .costs = {},
+                .got = advice.config,
+                .watch = std::nullopt,
+                .watched = {}};
   Outcome outcome = attempt(trial);
   outcome.metrics.insert(trial.costs.begin(), trial.costs.end());
   return outcome;
@@ -89,8 +98,7 @@ Outcome OneTrial::attempt(Attempt& trial) {
   const Config& config = trial.advice.config;
   const EndOfTrial end_of_trial{*device_.workload};
   if (const auto configured = device_.workload->configure(config); !configured) return refused(configured.error(), TrialState::kFailed);
-  std::optional<Watch> watch;
-  if (lease_ != nullptr) watch.emplace(device_.host.clock, device_.knobs, config, Watch::Pace{});
+  if (lease_ != nullptr) trial.watch.emplace(device_.host.clock, device_.knobs, config, Watch::Pace{});
   if (const auto warm = device_.workload->warm_up(stop_); !warm) return broke(warm.error());
   if (stop_.stop_requested()) return ended(TrialState::kVoid, kInterruptedNote);
   std::optional<Joules> spent;
@@ -100,10 +108,9 @@ Outcome OneTrial::attempt(Attempt& trial) {
   }
   Outcome outcome = measured(trial, spent);
   outcome.got = trial.got;
-  if (!watch) return outcome;
-  auto watched = watch->end();
-  if (auto spoiled = changed(trial, watched)) return std::move(*spoiled);
-  prove(trial, watched, outcome);
+  if (lease_ == nullptr) return outcome;
+  if (auto spoiled = changed(trial)) return std::move(*spoiled);
+  prove(trial, outcome);
   return outcome;
 }
 
@@ -152,6 +159,7 @@ Outcome OneTrial::measured(Attempt& trial, std::optional<Joules> spent_before) {
   const auto events = events_now();
   const auto work = device_.workload->run(budget(trial), stop_);
   Result<WindowReading> reading = window ? window->close() : Result<WindowReading>(WindowReading{});
+  if (trial.watch) trial.watched = trial.watch->end();  // soon: the clocks fall to rest
   if (reading && spent_before) trial.costs[std::string(kTrialEnergy)] = {(reading->energy + *spent_before).si(), {}, {}, {}};
   return judged(work, reading, events);
 }
@@ -195,22 +203,23 @@ Outcome OneTrial::judged(const Result<Work>& work, const Result<WindowReading>& 
 }
 
 /// What was measured is this setting's only if it stood all the time, and still stands.
-std::optional<Outcome> OneTrial::changed(const Attempt& trial, Watched& watched) const {
+std::optional<Outcome> OneTrial::changed(const Attempt& trial) const {
   const Config& config = trial.advice.config;
   const auto now = lease_->now();
   if (!now) return ended(TrialState::kVoid, now.error().text());
+  auto changes = trial.watched.changed;
   Outcome spoiled = ended(TrialState::kVoid, {});
   spoiled.got = overlaid(config, *now);
   for (const auto& knob : device_.knobs) {
     const Parameter& parameter = knob->parameter();
     const auto expected = config.get(parameter.name), seen = now->get(parameter.name);
-    const bool known = std::any_of(watched.changed.begin(), watched.changed.end(),
-                                   [&](const ForeignChange& c) { return c.parameter.name == parameter.name; });
-    if (expected && seen && *expected != *seen && !known) watched.changed.push_back({parameter, *expected, *seen});
+    const bool known =
+        std::any_of(changes.begin(), changes.end(), [&](const ForeignChange& c) { return c.parameter.name == parameter.name; });
+    if (expected && seen && *expected != *seen && !known) changes.push_back({parameter, *expected, *seen});
   }
-  if (watched.changed.empty()) return std::nullopt;
+  if (changes.empty()) return std::nullopt;
   std::string what;
-  for (const auto& change : watched.changed) {
+  for (const auto& change : changes) {
     what += fmt::format("{}{}={}", what.empty() ? "" : " ", change.parameter.name, spoken(change.parameter, change.seen));
     spoiled.got.set(change.parameter.name, change.seen);
   }
@@ -219,15 +228,15 @@ std::optional<Outcome> OneTrial::changed(const Attempt& trial, Watched& watched)
 }
 
 /// Keeps what the clocks did, and refuses or voids a trial whose clocks did not do as they were told.
-void OneTrial::prove(const Attempt& trial, const Watched& watched, Outcome& outcome) const {
+void OneTrial::prove(const Attempt& trial, Outcome& outcome) const {
   if (outcome.state != TrialState::kCompleted && outcome.state != TrialState::kAborted) return;
   Metrics clocks;
-  for (const auto& trace : watched.clocks) {
+  for (const auto& trace : trial.watched.clocks) {
     const auto metric = clock_metric(trace.knob);
     if (trace.hertz.empty() || metric.empty()) continue;
     clocks.emplace(metric, Estimate{mean(trace.hertz), {}, trace.hertz.size(), {}});
   }
-  const auto proof = polythrottle::prove(claimed_clocks(device_.knobs, trial.advice.config, watched.clocks), !device_.open_loop);
+  const auto proof = polythrottle::prove(claimed_clocks(device_.knobs, trial.advice.config, trial.watched.clocks), !device_.open_loop);
   if (proof && proof->proof == Proof::kContradicted) {
     const bool obeyed = proof->held_for_a_while || obeyed_before(trial.history, trial.advice.config, proof->knobs);
     const Config got = outcome.got;

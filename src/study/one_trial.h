@@ -37,8 +37,8 @@ class OneTrial {
   std::optional<Outcome> set(Attempt& attempt);
   Outcome measured(Attempt& attempt, std::optional<Joules> spent_before);
   Outcome judged(const Result<Work>& work, const Result<WindowReading>& reading, double events) const;
-  std::optional<Outcome> changed(const Attempt& attempt, Watched& watched) const;
-  void prove(const Attempt& attempt, const Watched& watched, Outcome& outcome) const;
+  std::optional<Outcome> changed(const Attempt& attempt) const;
+  void prove(const Attempt& attempt, Outcome& outcome) const;
   Result<std::unique_ptr<Window>> open_window();
   double events_now() const;
   Budget budget(const Attempt& attempt) const;

@@ -63,9 +63,9 @@ ProofOfClock unseen(const ClaimedClock& clock) {
   } else if (trace.error) {
     why = trace.error->what;
   } else {
-    why = trace.asleep > 0 ? "no clock is shown for it (asleep, or not readable here)" : "there was no time to read its clock";
+    why = trace.asleep > 0 ? "no clock is shown for it, asleep or not readable here" : "there was no time to read its clock";
   }
-  return {.proof = Proof::kUnseen, .text = fmt::format("{} not proved: {}", clock.parameter.name, why)};
+  return {.proof = Proof::kUnseen, .text = fmt::format("{}: {}", clock.parameter.name, why)};
 }
 
 ProofOfClock contradicted(const ClaimedClock& clock, bool above, bool held, bool pinned) {
@@ -109,10 +109,14 @@ ProofOfClock prove(const ClaimedClock& clock, bool always_busy) {
       return {.proof = shares.at >= 1.0 - kClearShare ? Proof::kProved : Proof::kNotContradicted};
     default: {
       const bool pinned = clock.floor && *clock.floor >= clock.asked;
+      // The highest level is no limit of ours: some hardware boosts above what its table says (acpi-cpufreq).
+      const auto* highest = clock.parameter.levels.empty() ? nullptr : std::get_if<double>(&clock.parameter.levels.back());
+      const bool limits = highest == nullptr || clock.asked < *highest;
+      const double reached = shares.at + (limits ? 0.0 : shares.above);
       // A governor passes the ceiling on its way: that it was there proves nothing for a clock that goes above it.
-      if (too_high) return contradicted(clock, true, pinned && shares.at >= kClearShare, pinned);
-      if (pinned && too_low) return contradicted(clock, false, shares.at >= kClearShare, true);
-      return {.proof = shares.at >= kClearShare ? Proof::kProved : Proof::kNotContradicted};
+      if (limits && too_high) return contradicted(clock, true, pinned && reached >= kClearShare, pinned);
+      if (pinned && too_low) return contradicted(clock, false, reached >= kClearShare, true);
+      return {.proof = reached >= kClearShare ? Proof::kProved : Proof::kNotContradicted};
     }
   }
 }

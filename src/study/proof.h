@@ -69,7 +69,7 @@ std::optional<TrialProof> prove(std::span<const ClaimedClock> clocks, bool alway
 /// The remark that keeps a trial's proof in the journal, and back; nullopt where a trial has none.
 std::string proof_remark(const TrialProof& proof);
 std::optional<Proof> proof_of(const Trial& trial);
-/// Why a trial's setting is not proved; empty where it is, or there is nothing to prove.
+/// Why a trial's setting is not proved, by knob ("cpu_hz: no clock is shown ..."); empty where it is, or there is nothing to prove.
 std::string unproved_text(const Trial& trial);
 
 /// "306 MHz", "1.3 GHz" for a parameter in Hz, else the plain value: a setting as a sentence wants it.

@@ -9,7 +9,7 @@ constexpr double kMega = 1e6;
 
 ClaimedClock claim(Role role, double asked_mhz, std::vector<double> mhz, std::optional<double> floor_mhz = {}) {
   const char* name = role == Role::kMemoryClock ? "mem_hz" : role == Role::kClockFloor ? "gpu_min_hz" : "gpu_max_hz";
-  ClaimedClock out{.parameter = {name, "Hz", role, {asked_mhz * kMega}, ""},
+  ClaimedClock out{.parameter = {name, "Hz", role, {asked_mhz * kMega, 5000 * kMega}, ""},
                    .asked = asked_mhz * kMega,
                    .floor = {},
                    .trace = {"gpu_max_hz", {}, 0, {}}};
@@ -54,6 +54,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"CeilingIgnored", claim(Role::kHostClock, 300, mixed(20, 900)), true, kContradicted},
                       // A governor passes the ceiling on its way up; that is no sign that it was ever in force.
                       Case{"CeilingIgnoredByAGovernor", claim(Role::kComputeClock, 300, mixed(10, 300, 10, 900)), true, kContradicted},
+                      Case{"TheHighestCeilingIsNoLimit", claim(Role::kComputeClock, 5000, mixed(20, 5600)), true, kProved},
+                      Case{"TheHighestPinnedIsHeldDown", claim(Role::kComputeClock, 5000, mixed(10, 5600, 10, 3000), 5000), true,
+                           kContradicted, true},
                       Case{"PinnedHeld", claim(Role::kComputeClock, 300, mixed(20, 300), 300), true, kProved},
                       Case{"PinnedThrottled", claim(Role::kComputeClock, 300, mixed(10, 300, 10, 200), 300), true, kContradicted, true},
                       Case{"PinnedNeverReached", claim(Role::kComputeClock, 300, mixed(20, 200), 300), true, kContradicted},
@@ -81,7 +84,7 @@ TEST(Proof, OfATrialIsTheWorstOfItsClocks) {
   EXPECT_EQ(prove(std::vector{gpu, idle}, true)->proof, kNotContradicted);
   const auto partly = prove(std::vector{gpu, unseen, idle}, true);
   EXPECT_EQ(partly->proof, kUnseen);
-  EXPECT_EQ(partly->text, "mem_hz not proved: there was no time to read its clock");
+  EXPECT_EQ(partly->text, "mem_hz: there was no time to read its clock");
 }
 
 TEST(Proof, AFloorBelowTheLoadTakesNothingFromItsCeiling) {
