@@ -95,6 +95,37 @@ TEST(Simulated, ARivalInTheMiddleOfATrialMakesItVoidAndTeachesNothing) {
   EXPECT_NE(ran.err.find("the search was given up: 4 trials in a row were void: somebody else set"), std::string::npos) << ran.err;
 }
 
+TEST(Simulated, ALimitThatTheClockDoesNotFollowIsRefusedAndTheAnswerSaysWhy) {
+  // From the beginning: the hardware keeps its highest ceiling, so the reference is in order and nothing below it is.
+  const std::string study = scratch("deaf.sqlite");
+  const auto ran = run(tune("jetson-orin", "efficientnet-b0",
+                            {"--slo", "3x", "--space", "paper-7.2", "--knob", "batch=1", "--budget", "8", "--confirm", "1", "--faults",
+                             "deaf:/sys/class/devfreq/17000000.ga10b/max_freq", "--study", study}));
+  EXPECT_NE(ran.out.find("it reads back so, but the GPU ran at 1.3 GHz under load"), std::string::npos) << ran.out << ran.err;
+  const json result = json::parse(run({"show", study, "--json", "-"}).out);
+  EXPECT_EQ(result["best"]["config"]["gpu_max_hz"], 1300500000) << result["best"];
+  EXPECT_FALSE(result["mishaps"].empty());
+  for (const auto& mishap : result["mishaps"]) EXPECT_EQ(mishap["state"], "refused");
+}
+
+TEST(Simulated, TheAnswerSaysWhatTheClocksProvedAndWhatSettingThemCost) {
+  const std::string study = scratch("control.sqlite");
+  const auto ran = run(tune("jetson-orin", "efficientnet-b4",
+                            {"--slo", "1.2x", "--space", "paper-7.2", "--budget", "6", "--confirm", "1", "--study", study}));
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_NE(ran.out.find("\nProved by the clock under load: "), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("\nSetting a configuration took "), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("; simulated), 17.00 ms a write.\n"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("\nGPU clock "), std::string::npos) << ran.out;
+  const json result = json::parse(run({"show", study, "--json", "-"}).out);
+  EXPECT_EQ(result["settings"]["not_proved"], 0);
+  EXPECT_GT(result["settings"]["proved"].get<int>(), 0);
+  EXPECT_NEAR(result["actuation"]["write_seconds"].get<double>(), 0.017, 1e-9);
+  // What tells of the search is no goal of it.
+  EXPECT_EQ(run(tune("jetson-orin", "efficientnet-b4", {"--slo", "actuation=1ms"})).exit_code, 2);
+  EXPECT_EQ(run(tune("jetson-orin", "efficientnet-b4", {"--slo", "2x", "--constraint", "gpu_clock<=1.2x"})).exit_code, 2);
+}
+
 TEST(Simulated, TheSearchSaysWhatItCostAndWhenItIsRepaid) {
   const std::string study = scratch("cost.sqlite");
   const auto ran = run(tune("jetson-orin", "efficientnet-b4", {"--slo", "1.2x", "--space", "paper", "--study", study}));
@@ -177,7 +208,7 @@ TEST(Simulated, AnSloBelowTheFastestSettingNamesIt) {
 TEST(Simulated, ProbeSaysWhatTheBoardWould) {
   const auto ran = run({"probe", "--device", "sim:jetson-tx2"});
   EXPECT_EQ(ran.exit_code, 0) << ran.err;
-  for (const char* word : {"Simulated", "gpu_min_hz", "gpu_max_hz", "mem_hz", "cpu_hz", "ina3221"}) {
+  for (const char* word : {"Simulated", "gpu_min_hz", "gpu_max_hz", "mem_hz", "cpu_hz", "ina3221", "\nRivals\n  none found\n"}) {
     EXPECT_NE(ran.out.find(word), std::string::npos) << word << "\n" << ran.out;
   }
 }
