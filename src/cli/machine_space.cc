@@ -168,7 +168,7 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
   }
   if (on_gpu && !machine.gpu.empty()) {
     machine.description += ", " + machine.gpu;
-    out.notes = machine.gpu_notes;
+    out.notes.insert(out.notes.end(), machine.gpu_notes.begin(), machine.gpu_notes.end());
   }
   if (!out.space.thinned().empty()) out.notes.push_back(out.space.thinned());
   return out;
