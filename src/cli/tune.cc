@@ -160,6 +160,11 @@ Result<std::string> default_study_path() {
   return (folder / fmt::format("{}-{}.sqlite", stamp, getpid())).string();
 }
 
+/// Does this device have settings of a machine that outlives this program?
+bool is_real(const Device& device) {
+  return device.energy_provenance != Provenance::kSimulated && device.energy_provenance != Provenance::kRecorded;
+}
+
 void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptions& o, const std::string& record_path) {
   const Device& device = opened.device;
   fmt::print("Device   {}\n", opened.facts.at(fact::kDeviceText));
@@ -193,7 +198,7 @@ void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptio
   }
   if (device.knobs.empty()) {
     fmt::print("Restore  nothing to restore: no setting of the machine is changed\n");
-  } else if (device.owner != nullptr) {
+  } else if (!is_real(device)) {
     fmt::print("Restore  what was found is written back at the end, to a simulated board that ends with this program\n");
   } else {
     fmt::print(
@@ -268,8 +273,8 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   auto opened = open_device(o, here.host());
   if (!opened) return either(opened.error());
   Device& device = opened->device;
-  const bool real = device.owner == nullptr;  // a simulated board is owned by its device, and ends with it
-  if (o.keep && (!real || device.energy_provenance == Provenance::kRecorded)) {
+  const bool real = is_real(device);
+  if (o.keep && !real) {
     return usage(Error{Errc::kInvalid, "--keep: only settings of the real machine can stay, and this device is simulated or recorded",
                        "leave it out"});
   }
@@ -354,8 +359,9 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   if (!history) return failed(history.error());
   const auto summary = summarize(*all_facts, std::move(*history));
 
-  if (keeping)
-    whole = keep_best(*lease, knobs, summary, path.empty() ? o.model : std::filesystem::absolute(path).string(), device.host.clock);
+  if (keeping) {
+    whole = keep_best(*lease, knobs, summary, std::filesystem::absolute(path).string(), device.host.clock);
+  }
 
   const bool interrupted = end->reason == StopReason::kInterrupted;
   if (interrupted) {
