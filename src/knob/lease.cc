@@ -179,7 +179,7 @@ Status check_free(Host& host, const std::string& record_path) {
   if (!exists(record_path)) return {};
   const auto state = look_at_record(host, record_path);
   if (state && *state && (*state)->kept) {
-    return fail(Errc::kBusy, "take the machine: " + kept_text(*(*state)->kept, host.clock.wall_seconds()),
+    return fail(Errc::kBusy, "take the machine: it holds " + kept_text(*(*state)->kept, host.clock.wall_seconds()),
                 "'polythrottle restore' undoes it");
   }
   return fail(Errc::kCorrupt, "take the machine: an earlier run left its record " + record_path,

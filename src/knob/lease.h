@@ -105,7 +105,7 @@ struct LeaseState {
 /// kIo.
 Result<std::optional<LeaseState>> look_at_record(Host& host, const std::string& record_path);
 
-/// "gpu_max_hz=1300MHz of /home/me/b4.sqlite is kept since 12:03:11": a kept configuration for people, in the local time of `now`.
+/// "gpu_max_hz=1300MHz of /home/me/b4.sqlite, kept since 12:03:11": a kept configuration for people, in the local time of `now`.
 std::string kept_text(const KeptWords& kept, double now);
 
 struct RecoverOptions {

@@ -68,7 +68,7 @@ Result<std::optional<LeaseState>> look_at_record(Host& host, const std::string& 
 }
 
 std::string kept_text(const KeptWords& kept, double now) {
-  return kept.config + " of " + kept.source + " is kept since " + clock_text(kept.time, now);
+  return kept.config + " of " + kept.source + ", kept since " + clock_text(kept.time, now);
 }
 
 Result<std::vector<Restored>> recover(Host& host, std::span<Knob* const> knobs, const std::string& record_path,
@@ -87,7 +87,7 @@ Result<std::vector<Restored>> recover(Host& host, std::span<Knob* const> knobs, 
                 "wait for it to end, or stop it: it gives the machine back");
   }
   if (record->kept && this_boot && !options.undo_kept) {
-    return fail(Errc::kBusy, "recover the machine: " + kept_text(*record->kept, host.clock.wall_seconds()),
+    return fail(Errc::kBusy, "recover the machine: it holds " + kept_text(*record->kept, host.clock.wall_seconds()),
                 "'polythrottle restore' undoes it");
   }
   std::vector<Restored> report;

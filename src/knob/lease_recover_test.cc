@@ -68,7 +68,7 @@ TEST_F(RecoverTest, UndoesWhatIsKeptOnlyWhenAskedTo) {
   const auto refused = recover(host, {}, record);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::kBusy);
-  EXPECT_THAT(refused.error().what, HasSubstr("a=1 c=2 of b4.sqlite is kept since "));
+  EXPECT_THAT(refused.error().what, HasSubstr("a=1 c=2 of b4.sqlite, kept since "));
   EXPECT_TRUE(files.writes.empty());
   const auto undone = recover(host, {}, record, {.undo_kept = true});
   ASSERT_TRUE(undone) << undone.error().text();

@@ -235,7 +235,7 @@ TEST_F(LeaseTest, KeepingLeavesInPlaceWhatOutlivesTheProcess) {
   const auto next = Lease::take(host, {&a}, {.record_path = record});
   ASSERT_FALSE(next);
   EXPECT_EQ(next.error().code, Errc::kBusy);
-  EXPECT_THAT(next.error().text(), HasSubstr("of b4.sqlite is kept since "));
+  EXPECT_THAT(next.error().text(), HasSubstr("of b4.sqlite, kept since "));
   EXPECT_THAT(next.error().text(), HasSubstr("'polythrottle restore' undoes it"));
 }
 

@@ -207,10 +207,10 @@ TEST_F(LeaseE2e, WhatIsKeptStaysUntilItIsUndone) {
   EXPECT_EQ(settings(), kept);
   Process second = hold();
   EXPECT_EQ(second.wait(), 1);
-  EXPECT_THAT(second.errors(), HasSubstr("what was applied of the holder is kept since "));
+  EXPECT_THAT(second.errors(), HasSubstr("what was applied of the holder, kept since "));
   const Ran restored = program({"restore"});
   EXPECT_EQ(restored.exit_code, 0) << restored.err;
-  EXPECT_THAT(restored.out, HasSubstr("Undone: what was applied of the holder"));
+  EXPECT_THAT(restored.out, HasSubstr("Undone: what was applied of the holder, kept since "));
   EXPECT_EQ(settings(), before_);
   EXPECT_FALSE(has_record());
 }
@@ -373,7 +373,7 @@ TEST_F(TuneKeeps, TheBestSettingUntilItIsUndone) {
   EXPECT_TRUE(has_record());
   const Ran refused = tune({});
   EXPECT_EQ(refused.exit_code, 1);
-  EXPECT_THAT(refused.err, HasSubstr(" of " + study_ + " is kept since "));
+  EXPECT_THAT(refused.err, HasSubstr(" of " + study_ + ", kept since "));
   EXPECT_THAT(refused.err, HasSubstr("'polythrottle restore' undoes it"));
   EXPECT_EQ(program({"restore"}).exit_code, 0);
   EXPECT_EQ(settings(), before_);
