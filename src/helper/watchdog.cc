@@ -21,7 +21,8 @@ namespace polythrottle {
 namespace {
 
 constexpr Seconds kLockPatience{60.0};
-constexpr Seconds kAskAgain{0.002};
+constexpr Seconds kAskAgain{0.002};  ///< at first; then twice as long each time
+constexpr Seconds kAskAgainAtLeast{0.1};
 
 void close_between(unsigned first, unsigned last) {
   if (first > last) return;
@@ -116,12 +117,14 @@ Result<Watched> watch_owner(Host& host, const std::string& record_path, int fd) 
 
   watched.died = true;
   const auto until = host.clock.now() + kLockPatience;
+  Seconds pause = kAskAgain;
   for (;;) {
     const auto state = look_at_record(host, record_path);
     if (state && (!*state || (*state)->kept || (*state)->pid != watched.owner)) return watched;
     auto restored = bring_back(host, record_path);
     if (!restored && restored.error().code == Errc::kBusy && host.clock.now() < until) {
-      host.clock.sleep_until(host.clock.now() + kAskAgain);
+      host.clock.sleep_until(host.clock.now() + pause);
+      pause = std::min(2.0 * pause, kAskAgainAtLeast);
       continue;
     }
     if (!restored) return tl::unexpected<Error>(restored.error());
