@@ -77,7 +77,7 @@ Result<std::unique_ptr<Injection>> Injection::parse(const std::string& text) {
   constexpr std::string_view kCount = "count:", kKill = "kill:", kFail = "fail:";
   if (text.starts_with(kCount) && text.size() > kCount.size()) {
     const std::string file = text.substr(kCount.size());
-    out->list_ = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+    out->list_ = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (out->list_ < 0) return tl::unexpected<Error>(system_error(std::string(kVariable) + ": write " + file, errno));
     return out;
   }
