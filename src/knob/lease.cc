@@ -41,6 +41,7 @@ class RealLease : public Lease {
 
   const Config& found() const override { return found_; }
   bool watched() const override { return hold_.watchdog != nullptr && hold_.watchdog->alive(); }
+  pid_t watchdog() const override { return watched() ? hold_.watchdog->pid() : 0; }
 
   Result<Config> apply(const Config& config) override {
     if (done_) return given_away();

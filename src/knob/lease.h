@@ -1,6 +1,8 @@
 #pragma once
 // The user's machine is borrowed: what was found is on disk before the first write, and is written back whatever happens.
 
+#include <sys/types.h>
+
 #include <map>
 #include <memory>
 #include <optional>
@@ -61,6 +63,8 @@ class Lease {
   virtual const Config& found() const = 0;
   /// Is there a process that puts the machine back if this one dies now?
   virtual bool watched() const = 0;
+  /// That process' number; 0 if there is none.
+  virtual pid_t watchdog() const = 0;
   /// Writes the entries of `config` that are knobs of this lease (others are ignored), in the order the knobs were given, members of a
   /// group together where the first of them stands, and reads every knob of the lease back. A knob that was asked for the same value before
   /// and still reports it is left alone. Answers what the machine then reports, which is not what was asked for where a node lies, rounds

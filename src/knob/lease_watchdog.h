@@ -32,6 +32,7 @@ class Watchdog {
 
   /// Is it still there?
   bool alive() const;
+  pid_t pid() const { return pid_; }
   /// Tells it that there is nothing to do any more, and waits a moment for its end.
   void release();
 
