@@ -107,7 +107,6 @@ Result<OpenedDevice> open_command_device(const TuneOptions& options, Host& host)
   TRY(auto parts, make_machine_space(own, machine, wanted, options, {}, gpu ? Runs::kOnGpu : Runs::kOnCpu));
 
   Device device{.owner = launcher, .name = "command", .host = host};
-  device.lease_record = default_record_path();
   TRY_STATUS(fill_device(device, machine, std::move(parts), options));
   CommandOptions load{.line = line, .parameters = std::move(own)};
   if (options.command_timeout_seconds) load.patience = Seconds(*options.command_timeout_seconds);

@@ -333,6 +333,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     auto taken = borrow(device.host, knobs, borrowing);
     if (!taken) return failed(taken.error());
     lease = std::move(*taken);
+    if (cli.injection != nullptr) cli.injection->set_watchdog([&held = *lease] { return held.watchdog(); });
     facts[fact::kFound] = to_json(lease->found()).dump();
   }
   for (const auto& [key, value] : running_facts()) facts[key] = value;
