@@ -196,6 +196,15 @@ TEST(CpuClocks, AFloorHiddenBehindALowCeilingDoesNotComeUp) {
   EXPECT_EQ(board.max(0), "806400\n");
 }
 
+TEST(CpuClocks, WithoutATableTheHardwareMayRoundTheCeilingUp) {
+  Board ratios(CpufreqKernel::kQos), table(CpufreqKernel::kQos);
+  ratios.files.add(0, {}, 400000, 4700000);
+  table.files.add(0, kTable, 345600, 2035200);
+  EXPECT_EQ(ratios.knob("cpu_hz").claim().slack, 100e6);
+  EXPECT_EQ(table.knob("cpu_hz").claim().slack, 0.0);
+  EXPECT_FALSE(ratios.knob("cpu_hz").claim().held);
+}
+
 TEST(CpuClocks, TheClockIsAskedFromTheHardwareWhereItAnswers) {
   Board board(CpufreqKernel::kQos);
   board.files.add(0, {}, 800000, 4700000);

@@ -26,6 +26,9 @@ struct CpuPolicy {
   std::string floor_path() const { return folder + "/scaling_min_freq"; }
   Khz bottom() const { return table.empty() ? lowest : table.front(); }
   Khz top() const { return table.empty() ? highest : table.back(); }
+  /// How far above its ceiling its CPUs may run, kHz. Without a table a limit becomes a ratio of the hardware: of 100 MHz, and of some
+  /// 79 MHz on the P-cores of hybrid CPUs, where the kernel rounds up (Linux drivers/cpufreq/intel_pstate.c).
+  Khz rounding() const { return table.empty() ? 100'000 : 0; }
   ClockBand band() const { return {.floor_path = floor_path(), .ceiling_path = ceiling_path(), .bottom = bottom()}; }
   /// The largest ceiling of this policy that is not above `wanted`, or its lowest one.
   Khz target(Khz wanted) const;

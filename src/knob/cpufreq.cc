@@ -61,6 +61,12 @@ class CpuLimit : public Knob {
 
   bool by_request() const override { return parameter_.name != kAll; }
 
+  ClockClaim claim() const override {
+    Khz rounding = 0;
+    for (const std::size_t place : clocks_->ceiling(at_).policies) rounding = std::max(rounding, clocks_->policies()[place].rounding());
+    return {.slack = to_hertz(rounding)};
+  }
+
   /// The highest clock over the policies that are online.
   Result<std::optional<Value>> actual() override {
     std::optional<Value> highest;

@@ -122,6 +122,8 @@ class EmcLock : public MemoryClock {
     return nodes;
   }
 
+  ClockClaim claim() const override { return {.held = true}; }
+
   Result<std::optional<Value>> actual() override {
     TRY(const double hertz, read_rate());
     return std::optional<Value>(hertz);

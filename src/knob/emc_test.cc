@@ -68,6 +68,7 @@ TEST_F(Emc, TheBoardsOwnListIsTheTable) {
   EXPECT_EQ(knob->parameter().levels, (std::vector<Value>{204e6, 665.6e6, 2133e6, 3199e6}));
   EXPECT_EQ(*knob->read(), Value(3199e6));  // nobody holds it: it may go to the top
   EXPECT_EQ(*knob->actual(), Value(2133e6));
+  EXPECT_TRUE(knob->claim().held);  // a lock, which the clock may leave neither way
   EXPECT_TRUE(files.writes.empty());
 }
 

@@ -34,6 +34,12 @@ class KnobGroup {
   virtual Status write(const Config& wanted) = 0;
 };
 
+/// What a setting in Hz promises of its clock, beside what its role says.
+struct ClockClaim {
+  bool held = false;   ///< a lock: the clock runs at the value; else it may also be below, whenever hardware or load like it
+  double slack = 0.0;  ///< Hz by which the clock may be above the value, where hardware rounds up
+};
+
 /// Used by one thread.
 class Knob {
  public:
@@ -57,6 +63,8 @@ class Knob {
   /// What the hardware runs at in this moment, where that is read apart from the setting (the clock under a limit). nullopt: there is no
   /// such reading, or the unit sleeps and has no clock. Errors: those of `read`.
   virtual Result<std::optional<Value>> actual() { return std::optional<Value>(); }
+  /// For a setting in Hz. A lock that only caps the clock (NVML's, from the lowest clock to the value) is not held.
+  virtual ClockClaim claim() const { return {}; }
   /// Not part of a space unless it is asked for by name, though other knobs of its driver are.
   virtual bool by_request() const { return false; }
 };

@@ -83,6 +83,11 @@ TEST_F(NvmlClocks, ALevelIsACeilingAndTheHighestIsNoLock) {
   EXPECT_EQ(*memory->actual(), std::optional<Value>(5001e6));
 }
 
+TEST_F(NvmlClocks, CapTheirClocksAndHoldNone) {
+  EXPECT_FALSE(memory->claim().held);  // the driver drops the memory's clock under light load
+  EXPECT_FALSE(graphics->claim().held);
+}
+
 TEST_F(NvmlClocks, OnlyWhatTheDriverListsTogetherGoesTogether) {
   const KnobGroup* group = graphics->group();
   ASSERT_NE(group, nullptr);

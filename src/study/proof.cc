@@ -10,8 +10,6 @@ namespace polythrottle {
 namespace {
 
 constexpr double kJitter = 0.05;
-/// Fewer readings than this prove nothing.
-constexpr std::size_t kFewest = 5;
 /// Of the readings: more than an accident.
 constexpr double kClearShare = 0.2;
 /// Of the readings: a clock that practically never got there.
@@ -36,20 +34,24 @@ struct Shares {
   double below = 0.0, at = 0.0, above = 0.0;
 };
 
-Shares shares_of(const std::vector<double>& readings, double asked) {
+double highest_fit(const ClaimedClock& clock) { return clock.asked + std::max(kJitter * clock.asked, clock.claim.slack); }
+double lowest_fit(const ClaimedClock& clock) { return clock.asked * (1.0 - kJitter); }
+
+Shares shares_of(const ClaimedClock& clock) {
   Shares out;
+  const auto& readings = clock.trace.hertz;
   const double each = 1.0 / static_cast<double>(readings.size());
   for (const double hertz : readings) {
-    (hertz > asked * (1.0 + kJitter) ? out.above : hertz < asked * (1.0 - kJitter) ? out.below : out.at) += each;
+    (hertz > highest_fit(clock) ? out.above : hertz < lowest_fit(clock) ? out.below : out.at) += each;
   }
   return out;
 }
 
 /// The middle one of those readings that lie on the wrong side.
-double typical(const std::vector<double>& readings, double asked, bool above) {
+double typical(const ClaimedClock& clock, bool above) {
   std::vector<double> wrong;
-  for (const double hertz : readings) {
-    if (above ? hertz > asked * (1.0 + kJitter) : hertz < asked * (1.0 - kJitter)) wrong.push_back(hertz);
+  for (const double hertz : clock.trace.hertz) {
+    if (above ? hertz > highest_fit(clock) : hertz < lowest_fit(clock)) wrong.push_back(hertz);
   }
   std::sort(wrong.begin(), wrong.end());
   return sorted_quantile(wrong, 0.5);
@@ -69,7 +71,7 @@ ProofOfClock unseen(const ClaimedClock& clock) {
 }
 
 ProofOfClock contradicted(const ClaimedClock& clock, bool above, bool held, bool pinned) {
-  const double seen = typical(clock.trace.hertz, clock.asked, above);
+  const double seen = typical(clock, above);
   std::string text = fmt::format("asked for {}={}, it reads back so, but {} ran at {} under load", clock.parameter.name,
                                  hertz_text(clock.asked), unit_of(clock.parameter), hertz_text(seen));
   if (!above && (pinned || held)) text += " (heat, a power cap or another limit may hold it down)";
@@ -95,30 +97,27 @@ bool claims_a_clock(const Parameter& parameter) {
 }
 
 ProofOfClock prove(const ClaimedClock& clock, bool always_busy) {
-  const auto& readings = clock.trace.hertz;
-  if (readings.size() < kFewest) return unseen(clock);
-  const Shares shares = shares_of(readings, clock.asked);
+  if (clock.trace.hertz.size() < kFewestReadings) return unseen(clock);
+  const Shares shares = shares_of(clock);
   const bool too_high = shares.above >= kClearShare;
   const bool too_low = shares.below >= (always_busy ? kClearShare : kAlways);
-  switch (clock.parameter.role) {
-    case Role::kClockFloor:
-      if (shares.below >= kAlways) return contradicted(clock, false, false, false);
-      return {.proof = shares.at >= kClearShare ? Proof::kProved : Proof::kNotContradicted};
-    case Role::kMemoryClock:
-      if (too_high || too_low) return contradicted(clock, too_high, shares.at >= kClearShare, false);
-      return {.proof = shares.at >= 1.0 - kClearShare ? Proof::kProved : Proof::kNotContradicted};
-    default: {
-      const bool pinned = clock.floor && *clock.floor >= clock.asked;
-      // The highest level is no limit of ours: some hardware boosts above what its table says (acpi-cpufreq).
-      const auto* highest = clock.parameter.levels.empty() ? nullptr : std::get_if<double>(&clock.parameter.levels.back());
-      const bool limits = highest == nullptr || clock.asked < *highest;
-      const double reached = shares.at + (limits ? 0.0 : shares.above);
-      // A governor passes the ceiling on its way: that it was there proves nothing for a clock that goes above it.
-      if (limits && too_high) return contradicted(clock, true, pinned && reached >= kClearShare, pinned);
-      if (pinned && too_low) return contradicted(clock, false, reached >= kClearShare, true);
-      return {.proof = reached >= kClearShare ? Proof::kProved : Proof::kNotContradicted};
-    }
+  if (clock.parameter.role == Role::kClockFloor) {
+    if (shares.below >= kAlways) return contradicted(clock, false, false, false);
+    return {.proof = shares.at >= kClearShare ? Proof::kProved : Proof::kNotContradicted};
   }
+  if (clock.claim.held) {
+    if (too_high || too_low) return contradicted(clock, too_high, shares.at >= kClearShare, false);
+    return {.proof = shares.at >= 1.0 - kClearShare ? Proof::kProved : Proof::kNotContradicted};
+  }
+  const bool pinned = clock.floor && *clock.floor >= clock.asked;
+  // The highest level is no limit of ours: some hardware boosts above what its table says (acpi-cpufreq).
+  const auto* highest = clock.parameter.levels.empty() ? nullptr : std::get_if<double>(&clock.parameter.levels.back());
+  const bool limits = highest == nullptr || clock.asked < *highest;
+  const double reached = shares.at + (limits ? 0.0 : shares.above);
+  // A governor passes the ceiling on its way: that it was there proves nothing for a clock that goes above it.
+  if (limits && too_high) return contradicted(clock, true, pinned && reached >= kClearShare, pinned);
+  if (pinned && too_low) return contradicted(clock, false, reached >= kClearShare, true);
+  return {.proof = reached >= kClearShare ? Proof::kProved : Proof::kNotContradicted};
 }
 
 std::optional<TrialProof> prove(std::span<const ClaimedClock> clocks, bool always_busy) {

@@ -10,11 +10,15 @@
 #include <vector>
 
 #include "base/result.h"
+#include "knob/knob.h"
 #include "space/config.h"
 #include "space/parameter.h"
 #include "trial/trial.h"
 
 namespace polythrottle {
+
+/// Fewer readings than this prove nothing.
+inline constexpr std::size_t kFewestReadings = 5;
 
 /// What one clock was seen to do under load in one trial.
 struct ClockTrace {
@@ -29,6 +33,7 @@ struct ClaimedClock {
   Parameter parameter;
   double asked = 0.0;           ///< Hz
   std::optional<double> floor;  ///< of a ceiling: the floor it was set with, Hz
+  ClockClaim claim;             ///< lock or ceiling, and what it leaves open
   ClockTrace trace;             ///< of this knob, or of the one it shares its clock with
 };
 
@@ -51,9 +56,10 @@ struct ProofOfClock {
 bool claims_a_clock(const Parameter& parameter);
 
 /// The verdict on one clock. A ceiling is contradicted by a clock above it in a clear share of the readings; one whose floor stands beside
-/// it also by a clock below; a memory lock by either; a floor by a clock that stays below it. `always_busy`: there is no pause in the load
-/// in which a clock might rest (closed loop); else only a clock that never gets there is too low.
-/// x86 answers an average since the last look (arch_freq_get_on_cpu), which jitters: 5 % are allowed.
+/// it also by a clock below; a lock by either; a floor by a clock that stays below it. The highest ceiling is no limit of ours: a clock
+/// that is above or below it contradicts nothing. `always_busy`: there is no pause in the load in which a clock might rest (closed loop);
+/// else only a clock that never gets there is too low. x86 answers an average since the last look (arch_freq_get_on_cpu), which jitters: 5
+/// % are allowed, and above a ceiling no less than ClockClaim::slack.
 ProofOfClock prove(const ClaimedClock& clock, bool always_busy);
 
 /// All clocks of one trial taken together.

@@ -80,7 +80,8 @@ std::vector<ClaimedClock> claimed_clocks(std::span<const std::unique_ptr<Knob>> 
   for (const auto& knob : knobs) {
     const auto asked = config.number(knob->parameter().name);
     if (!asked || !claims_a_clock(knob->parameter())) continue;
-    ClaimedClock claim{.parameter = knob->parameter(), .asked = *asked, .floor = std::nullopt, .trace = trace_of(*knob)};
+    ClaimedClock claim{
+        .parameter = knob->parameter(), .asked = *asked, .floor = std::nullopt, .claim = knob->claim(), .trace = trace_of(*knob)};
     for (const auto& mate : knobs) {
       if (!bounds_one_clock(*knob, *mate)) continue;
       if (knob->parameter().role != Role::kClockFloor) {
