@@ -98,7 +98,7 @@ Outcome OneTrial::attempt(Attempt& trial) {
   const Config& config = trial.advice.config;
   const EndOfTrial end_of_trial{*device_.workload};
   if (const auto configured = device_.workload->configure(config); !configured) return refused(configured.error(), TrialState::kFailed);
-  if (lease_ != nullptr) trial.watch.emplace(device_.host.clock, device_.knobs, config, Watch::Pace{});
+  if (lease_ != nullptr) trial.watch.emplace(device_.host.clock, device_.knobs, config, Watch::Pace{.window = plan_.window});
   if (const auto warm = device_.workload->warm_up(stop_); !warm) return broke(warm.error());
   if (stop_.stop_requested()) return ended(TrialState::kVoid, kInterruptedNote);
   std::optional<Joules> spent;
@@ -157,6 +157,7 @@ Outcome OneTrial::measured(Attempt& trial, std::optional<Joules> spent_before) {
     window = std::move(*opened);
   }
   const auto events = events_now();
+  if (trial.watch) trial.watch->judge_from_now();
   const auto work = device_.workload->run(budget(trial), stop_);
   Result<WindowReading> reading = window ? window->close() : Result<WindowReading>(WindowReading{});
   if (trial.watch) trial.watched = trial.watch->end();  // soon: the clocks fall to rest

@@ -34,7 +34,7 @@ Watch::Watch(Clock& clock, std::span<const std::unique_ptr<Knob>> knobs, const C
   for (const auto& knob : knobs) {
     if (!claims_a_clock(knob->parameter())) continue;
     ClockTrace& trace = seen_.clocks.emplace_back(ClockTrace{.knob = knob->parameter().name});
-    readings_.push_back({[&knob, &trace](bool settled) { note_clock(*knob, settled, trace); }, pace_.clocks, began_});
+    readings_.push_back({[&knob, &trace](bool settled) { note_clock(*knob, settled, trace); }, pace_.clocks, began_, true});
   }
   for (const auto& knob : knobs) {
     const auto value = expected.get(knob->parameter().name);
@@ -53,16 +53,28 @@ Watched Watch::end() {
 
 void Watch::tick() {
   const auto now = clock_.now();
-  const bool settled = now - began_ >= pace_.settling;
+  const bool settled = judging_ && now - began_ >= pace_.settling;
   for (Reading& reading : readings_) {
     // Half a tick early is nearer than the next tick.
     if (now < reading.due - pace_.clocks / 2.0) continue;
     const auto from = clock_.now();
     reading.look(settled);
-    reading.cost = std::min(reading.cost, Seconds(clock_.now() - from));
-    const Seconds fair = reading.cost * static_cast<double>(readings_.size()) / pace_.share;
-    reading.due = now + std::max(reading.period, fair);
+    const Seconds cost = clock_.now() - from;
+    reading.cost = reading.cost ? std::min(*reading.cost, cost) : cost;
+    reading.due = now + period_of(reading);
   }
+}
+
+Seconds Watch::period_of(const Reading& reading) const {
+  const Seconds fair = std::max(reading.period, *reading.cost * static_cast<double>(readings_.size()) / pace_.share);
+  if (!reading.of_clock || pace_.window <= Seconds(0)) return fair;
+  Seconds round{0};  // of all clocks
+  for (const Reading& other : readings_) {
+    if (other.of_clock) round += other.cost.value_or(Seconds(0));
+  }
+  // One more than needed: the first of them may be due just before the window opens.
+  const Seconds needed = pace_.window / static_cast<double>(kFewestReadings + 1);
+  return std::max(reading.period, std::min(fair, std::max(needed, round / pace_.most_share)));
 }
 
 std::vector<ClaimedClock> claimed_clocks(std::span<const std::unique_ptr<Knob>> knobs, const Config& config,

@@ -36,13 +36,16 @@ struct Looked {
   std::size_t judged;
 };
 
-Looked watch_for(Seconds time, Seconds cost) {
+/// Watches for `idle`, and then for `time` under load.
+Looked watch_for(Seconds time, Seconds cost, const Watch::Pace& pace = {}, Seconds idle = Seconds(0)) {
   FakeClock clock;
   std::vector<std::unique_ptr<Knob>> knobs;
   auto knob = std::make_unique<DearKnob>(clock, cost);
   const DearKnob& seen = *knob;
   knobs.push_back(std::move(knob));
-  Watch watch(clock, knobs, {{"gpu_max_hz", 300e6}}, {});
+  Watch watch(clock, knobs, {{"gpu_max_hz", 300e6}}, pace);
+  clock.advance(idle);
+  watch.judge_from_now();
   clock.advance(time);
   const auto watched = watch.end();
   clock.advance(time);  // nobody looks any more
@@ -62,6 +65,27 @@ TEST(Watch, ADearClockIsReadLessOftenSoThatAllTakeAHundredth) {
   EXPECT_GE(looked.looks, 45);
   EXPECT_LE(looked.looks, 51);
   EXPECT_GT(looked.reads, 400);  // the cheap one goes on as before
+}
+
+TEST(Watch, JudgesNoClockBeforeTheLoadBegins) {
+  const auto looked = watch_for(Seconds(1), Seconds(0), {}, Seconds(3));
+  EXPECT_EQ(looked.looks, 80);
+  EXPECT_EQ(looked.reads, 20);  // settings are compared all the time
+  EXPECT_EQ(looked.judged, 20U);
+}
+
+TEST(Watch, ADearClockIsReadAsOftenAsAVerdictInTheShortestWindowNeeds) {
+  const Seconds cost(0.0027);  // five policies of tegra194-cpufreq
+  const auto looked = watch_for(Seconds(1), cost, {.window = Seconds(1)}, Seconds(2));
+  EXPECT_GE(looked.judged, kFewestReadings);
+  EXPECT_LE(looked.looks * cost, 0.03 * Seconds(3));
+  EXPECT_LT(watch_for(Seconds(1), cost, {}, Seconds(2)).judged, kFewestReadings);
+}
+
+TEST(Watch, NoVerdictIsWorthMoreThanThreeHundredthsOfTheTime) {
+  const Seconds cost(0.05);
+  const auto looked = watch_for(Seconds(100), cost, {.window = Seconds(1)});
+  EXPECT_LE(looked.looks * cost, 0.031 * Seconds(100));  // half a tick early is allowed
 }
 
 }  // namespace
