@@ -37,6 +37,12 @@ class FakeDevfreq : public FakeFiles {
     show();
   }
 
+  /// Another one's limit under PM QoS, as cooling asks for it: the lower ceiling is shown. 0: gone.
+  void hold_down(Hz hertz) {
+    held_down_ = hertz;
+    show();
+  }
+
   Status write(const std::string& path, const std::string& text) override {
     const bool floor = path == folder_ + "/min_freq";
     if (!floor && path != folder_ + "/max_freq") return FakeFiles::write(path, text);
@@ -71,6 +77,7 @@ class FakeDevfreq : public FakeFiles {
     Hz ceiling = max_;
     if (kernel_ == DevfreqKernel::kQos) {
       ceiling = max_ == 0 ? table_.back() : std::min(max_, table_.back());
+      if (held_down_ != 0) ceiling = std::min(ceiling, held_down_);
       floor = std::min(std::max(min_, table_.front()), ceiling);
     }
     nodes[folder_ + "/min_freq"] = std::to_string(floor) + "\n";
@@ -82,6 +89,7 @@ class FakeDevfreq : public FakeFiles {
   std::vector<Hz> table_;
   Hz min_ = 0;  ///< limits (4.9) or requests (PM QoS)
   Hz max_ = 0;
+  Hz held_down_ = 0;
 };
 
 }  // namespace polythrottle

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/stats.h"
+#include "knob/cooling.h"
 #include "study/measure.h"
 
 namespace polythrottle {
@@ -39,9 +40,32 @@ Config overlaid(Config config, const Config& reported) {
 }
 bool same(const Config& reported, const Config& config) { return overlaid(config, reported) == config; }
 
-bool held_before(std::span<const Trial> history, const Config& config) {
-  return std::any_of(history.begin(), history.end(),
-                     [&](const Trial& t) { return t.state == TrialState::kCompleted && t.asked == config; });
+/// A knob that reports something else than it was asked for.
+struct Missed {
+  const Knob& knob;
+  Value asked, got;
+  /// A clock that is below what was asked for: heat and power limits do that.
+  bool lower() const { return claims_a_clock(knob.parameter()) && got < asked; }
+};
+std::vector<Missed> missed(std::span<const std::unique_ptr<Knob>> knobs, const Config& asked, const Config& got) {
+  std::vector<Missed> out;
+  for (const auto& knob : knobs) {
+    const auto wanted = asked.get(knob->parameter().name), now = got.get(knob->parameter().name);
+    if (wanted && now && *wanted != *now) out.push_back({*knob, *wanted, *now});
+  }
+  return out;
+}
+
+/// Did a trial complete in which this knob had this value? A switch that it is written with, such as turbo, counts with it.
+bool held_before(std::span<const Trial> history, const Missed& miss, const Config& config, std::span<const std::unique_ptr<Knob>> knobs) {
+  return std::any_of(history.begin(), history.end(), [&](const Trial& t) {
+    if (t.state != TrialState::kCompleted || t.asked.get(miss.knob.parameter().name) != miss.asked) return false;
+    return std::all_of(knobs.begin(), knobs.end(), [&](const auto& mate) {
+      const Parameter& p = mate->parameter();
+      const bool matters = miss.knob.group() != nullptr && mate->group() == miss.knob.group() && !claims_a_clock(p);
+      return !matters || t.asked.get(p.name) == config.get(p.name);
+    });
+  });
 }
 
 /// Did a trial with these values complete, and its clock with it? One whose clock could not be read says nothing.
@@ -134,11 +158,16 @@ std::optional<Outcome> OneTrial::set(Attempt& trial) {
   if (!applied) return refused(applied.error(), TrialState::kVoid);
   trial.got = overlaid(config, *applied);
   if (trial.got == config) return std::nullopt;
-  // Where the setting held before, somebody else is writing; where it never did, the machine rounds or refuses it.
-  const bool held = held_before(trial.history, config);
-  Outcome outcome =
-      ended(held ? TrialState::kVoid : TrialState::kRefused,
-            fmt::format("asked for {}, the machine reports {}{}", config.text(), trial.got.text(), held ? running_here() : ""));
+  const auto misses = missed(device_.knobs, config, trial.got);
+  const auto all = [&](auto what) { return std::all_of(misses.begin(), misses.end(), what); };
+  // A limit of the kernel's against heat is the lower one of the two that are read: it goes, and says nothing of the setting.
+  const std::string heat = all([](const Missed& miss) { return miss.lower(); }) ? held_down_text() : "";
+  // Where the values held before, somebody else is writing; where they never did, the machine rounds or refuses them.
+  const bool held = all([&](const Missed& miss) { return held_before(trial.history, miss, config, device_.knobs); });
+  const bool spoiled = held || !heat.empty();
+  Outcome outcome = ended(
+      spoiled ? TrialState::kVoid : TrialState::kRefused,
+      fmt::format("asked for {}, the machine reports {}{}", config.text(), trial.got.text(), heat.empty() && held ? running_here() : heat));
   outcome.got = trial.got;
   return outcome;
 }
@@ -220,11 +249,15 @@ std::optional<Outcome> OneTrial::changed(const Attempt& trial) const {
   }
   if (changes.empty()) return std::nullopt;
   std::string what;
+  const bool lower = std::all_of(changes.begin(), changes.end(),
+                                 [](const ForeignChange& c) { return claims_a_clock(c.parameter) && c.seen < c.expected; });
+  const std::string heat = lower ? held_down_text() : "";
   for (const auto& change : changes) {
     what += fmt::format("{}{}={}", what.empty() ? "" : " ", change.parameter.name, spoken(change.parameter, change.seen));
     spoiled.got.set(change.parameter.name, change.seen);
   }
-  spoiled.note = fmt::format("somebody else set {} meanwhile{}", what, running_here());
+  spoiled.note = heat.empty() ? fmt::format("somebody else set {} meanwhile{}", what, running_here())
+                              : fmt::format("the machine went down to {} meanwhile{}", what, heat);
   return spoiled;
 }
 
@@ -246,6 +279,12 @@ void OneTrial::prove(const Attempt& trial, Outcome& outcome) const {
   }
   if (proof) outcome.notes.push_back(proof_remark(*proof));
   outcome.metrics.merge(clocks);
+}
+
+/// ": held down by heat (cpufreq-cpu0)"; empty while no clock is.
+std::string OneTrial::held_down_text() const {
+  const auto devices = cooling_now(device_.host.files);
+  return devices.empty() ? std::string() : fmt::format(": held down by heat ({})", fmt::join(devices, ", "));
 }
 
 /// " (running here: tuned, tlp)".

@@ -65,6 +65,16 @@ class TrialOnAGpu : public ::testing::Test {
   void runs_at(Hz hertz) {
     if (files_.nodes.contains(kClock)) files_.nodes[kClock] = std::to_string(hertz) + "\n";
   }
+  /// The kernel holds the GPU down to this, because of heat.
+  void hot(Hz hertz) {
+    files_.nodes[kCooling + "/type"] = "devfreq-17000000.gp10b\n";
+    files_.nodes[kCooling + "/cur_state"] = "2\n";
+    files_.hold_down(hertz);
+  }
+  void cool() {
+    files_.nodes[kCooling + "/cur_state"] = "0\n";
+    files_.hold_down(0);
+  }
   double now() const { return clock_.now().time_since_epoch().count(); }
 
   /// One trial at this floor and ceiling; the history grows by it.
@@ -81,6 +91,7 @@ class TrialOnAGpu : public ::testing::Test {
   /// Is the trial in progress this old?
   bool since(double seconds) const { return now() >= began_ + seconds; }
 
+  const std::string kCooling = "/sys/class/thermal/cooling_device3";
   const std::string kClock = std::string(kFolder) + "/cur_freq";
   FakeDevfreq files_{DevfreqKernel::kQos, kFolder, kTable};
   FakeClock clock_;
@@ -118,6 +129,43 @@ TEST_F(TrialOnAGpu, AKnobThatLiesIsRefusedByItsReadBack) {
   const Trial& trial = run(kTable[0], kTable[1]);
   EXPECT_EQ(trial.state, TrialState::kRefused);
   EXPECT_THAT(trial.outcome.note, HasSubstr("the machine reports"));
+}
+
+TEST_F(TrialOnAGpu, ALimitThatHeatHoldsDownIsVoidAndComesBack) {
+  hot(kTable[1]);
+  const Trial& trial = run(kTable[0], kTable[3]);
+  EXPECT_EQ(trial.state, TrialState::kVoid);
+  EXPECT_THAT(trial.outcome.note, HasSubstr("the machine reports gpu_min_hz=100000000 gpu_max_hz=200000000"));
+  EXPECT_THAT(trial.outcome.note, HasSubstr(": held down by heat (devfreq-17000000.gp10b)"));
+  EXPECT_EQ(trial.outcome.got.number("gpu_max_hz"), 200e6);
+  cool();
+  EXPECT_EQ(run(kTable[0], kTable[3]).state, TrialState::kCompleted);
+}
+
+TEST_F(TrialOnAGpu, HeatTakesTheFloorDownWithTheCeiling) {
+  hot(kTable[1]);
+  EXPECT_THAT(run(kTable[3], kTable[3]).outcome.note, HasSubstr("held down by heat"));
+}
+
+TEST_F(TrialOnAGpu, HeatExcusesNoLimitThatReadsBackHigher) {
+  hot(kTable[3]);
+  files_.lie.insert(std::string(kFolder) + "/max_freq");  // stays at the highest
+  EXPECT_EQ(run(kTable[0], kTable[1]).state, TrialState::kRefused);
+}
+
+TEST_F(TrialOnAGpu, ALimitThatHeatLowersInTheMiddleIsNotBlamedOnARival) {
+  suspects_ = {"tuned"};
+  const auto heat = clock_.every(Seconds(1.5), [this] { hot(kTable[1]); });
+  const Trial& trial = run(kTable[0], kTable[3]);
+  EXPECT_EQ(trial.state, TrialState::kVoid);
+  EXPECT_EQ(trial.outcome.note, "the machine went down to gpu_max_hz=200 MHz meanwhile: held down by heat (devfreq-17000000.gp10b)");
+}
+
+TEST_F(TrialOnAGpu, AValueThatTheKnobHeldInAnotherConfigurationIsNotRefused) {
+  ASSERT_EQ(run(kTable[0], kTable[3]).state, TrialState::kCompleted);
+  ASSERT_EQ(run(kTable[1], kTable[2]).state, TrialState::kCompleted);
+  files_.hold_down(kTable[2]);  // by something that shows nowhere
+  EXPECT_EQ(run(kTable[1], kTable[3]).state, TrialState::kVoid);
 }
 
 TEST_F(TrialOnAGpu, ALimitThatTheClockDoesNotFollowIsRefused) {
