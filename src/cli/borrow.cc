@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/signals.h"
+#include "knob/cooling.h"
 #include "platform/platform.h"
 #include "report/report.h"
 
@@ -65,6 +66,7 @@ LeaseOptions lease_options(ThisMachine& here) {
 
 Result<std::unique_ptr<Lease>> borrow(Host& host, std::vector<Knob*> knobs, LeaseOptions options) {
   const bool simulated = options.watchdog.empty();
+  TRY_STATUS(cool_enough(host.files, knobs));
   TRY(auto lease, Lease::take(host, std::move(knobs), std::move(options)));
   if (!simulated) set_at_once(lease->watched() ? AtOnce::kWatched : AtOnce::kLeft);
   return lease;

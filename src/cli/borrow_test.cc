@@ -39,6 +39,39 @@ TEST_F(BorrowTest, KeepsNothingThatTheMachineDoesNotReport) {
   EXPECT_FALSE(std::filesystem::exists(record));
 }
 
+/// A clock in a file.
+class ClockKnob final : public Knob {
+ public:
+  explicit ClockKnob(FakeFiles& files) : files_(files) {}
+  const Parameter& parameter() const override { return parameter_; }
+  Result<Value> read() override {
+    TRY(const long long hertz, read_integer(files_, "/sys/clock"));
+    return Value(static_cast<double>(hertz));
+  }
+  Result<Value> write(const Value& wanted) override {
+    TRY_STATUS(files_.write("/sys/clock", to_text(wanted)));
+    return read();
+  }
+  std::vector<std::string> paths() const override { return {"/sys/clock"}; }
+
+ private:
+  FakeFiles& files_;
+  Parameter parameter_{"gpu_max_hz", "Hz", Role::kComputeClock, {100.0, 200.0}, ""};
+};
+
+TEST_F(BorrowTest, TakesNoClockOfAHotMachine) {
+  files.nodes["/sys/clock"] = "100\n";  // held down; its owner's limit is 200
+  files.nodes["/sys/class/thermal/cooling_device0/type"] = "cpufreq-cpu0\n";
+  files.nodes["/sys/class/thermal/cooling_device0/cur_state"] = "1\n";
+  ClockKnob clock_knob(files);
+  const auto hot = borrow(host, {&clock_knob}, {.record_path = record});
+  ASSERT_FALSE(hot);
+  EXPECT_THAT(hot.error().text(), HasSubstr("it is hot and holds its clocks down (cpufreq-cpu0)"));
+  EXPECT_FALSE(std::filesystem::exists(record));
+  files.nodes["/sys/class/thermal/cooling_device0/cur_state"] = "0\n";
+  EXPECT_TRUE(borrow(host, {&clock_knob}, {.record_path = record}));
+}
+
 TEST_F(BorrowTest, KeepsNothingWhereNothingStays) {
   auto lease = take({&memory});
   const std::vector<Knob*> only{&memory};
