@@ -7,9 +7,15 @@
 #include "base/stats.h"
 #include "knob/cooling.h"
 #include "study/measure.h"
+#include "study/read_back.h"
 
 namespace polythrottle {
 namespace {
+
+/// A trial waits no longer for a hot machine, and looks so often. Without load it cools; tried again at once, a setting would be void
+/// until the study ends.
+constexpr Seconds kLongestCooling{60.0};
+constexpr Seconds kLookAgain{1.0};
 
 Outcome ended(TrialState state, std::string note) { return Outcome{state, {}, {}, std::move(note), {}}; }
 
@@ -39,34 +45,6 @@ Config overlaid(Config config, const Config& reported) {
   return config;
 }
 bool same(const Config& reported, const Config& config) { return overlaid(config, reported) == config; }
-
-/// A knob that reports something else than it was asked for.
-struct Missed {
-  const Knob& knob;
-  Value asked, got;
-  /// A clock that is below what was asked for: heat and power limits do that.
-  bool lower() const { return claims_a_clock(knob.parameter()) && got < asked; }
-};
-std::vector<Missed> missed(std::span<const std::unique_ptr<Knob>> knobs, const Config& asked, const Config& got) {
-  std::vector<Missed> out;
-  for (const auto& knob : knobs) {
-    const auto wanted = asked.get(knob->parameter().name), now = got.get(knob->parameter().name);
-    if (wanted && now && *wanted != *now) out.push_back({*knob, *wanted, *now});
-  }
-  return out;
-}
-
-/// Did a trial complete in which this knob had this value? A switch that it is written with, such as turbo, counts with it.
-bool held_before(std::span<const Trial> history, const Missed& miss, const Config& config, std::span<const std::unique_ptr<Knob>> knobs) {
-  return std::any_of(history.begin(), history.end(), [&](const Trial& t) {
-    if (t.state != TrialState::kCompleted || t.asked.get(miss.knob.parameter().name) != miss.asked) return false;
-    return std::all_of(knobs.begin(), knobs.end(), [&](const auto& mate) {
-      const Parameter& p = mate->parameter();
-      const bool matters = miss.knob.group() != nullptr && mate->group() == miss.knob.group() && !claims_a_clock(p);
-      return !matters || t.asked.get(p.name) == config.get(p.name);
-    });
-  });
-}
 
 /// Did a trial with these values complete, and its clock with it? One whose clock could not be read says nothing.
 bool obeyed_before(std::span<const Trial> history, const Config& config, const std::vector<std::string>& knobs) {
@@ -155,13 +133,15 @@ std::optional<Outcome> OneTrial::set(Attempt& trial) {
     trial.costs[std::string(kWrite)] = {(after.time - before.time).count() / static_cast<double>(writes), {}, writes, {}};
   }
   set_to_ = now;
+  if (applied && only_lower(missed(device_.knobs, config, *applied)) && waited_to_cool()) applied = lease_->apply(config);
+  if (stop_.stop_requested()) return ended(TrialState::kVoid, kInterruptedNote);
   if (!applied) return refused(applied.error(), TrialState::kVoid);
   trial.got = overlaid(config, *applied);
   if (trial.got == config) return std::nullopt;
   const auto misses = missed(device_.knobs, config, trial.got);
   const auto all = [&](auto what) { return std::all_of(misses.begin(), misses.end(), what); };
   // A limit of the kernel's against heat is the lower one of the two that are read: it goes, and says nothing of the setting.
-  const std::string heat = all([](const Missed& miss) { return miss.lower(); }) ? held_down_text() : "";
+  const std::string heat = only_lower(misses) ? held_down_text() : "";
   // Where the values held before, somebody else is writing; where they never did, the machine rounds or refuses them.
   const bool held = all([&](const Missed& miss) { return held_before(trial.history, miss, config, device_.knobs); });
   const bool spoiled = held || !heat.empty();
@@ -279,6 +259,18 @@ void OneTrial::prove(const Attempt& trial, Outcome& outcome) const {
   }
   if (proof) outcome.notes.push_back(proof_remark(*proof));
   outcome.metrics.merge(clocks);
+}
+
+/// False where there was nothing to wait for.
+bool OneTrial::waited_to_cool() const {
+  const Clock& clock = device_.host.clock;
+  const auto until = clock.now() + kLongestCooling;
+  bool waited = false;
+  while (!stop_.stop_requested() && clock.now() < until && !cooling_now(device_.host.files).empty()) {
+    device_.host.clock.sleep_until(clock.now() + kLookAgain);
+    waited = true;
+  }
+  return waited;
 }
 
 /// ": held down by heat (cpufreq-cpu0)"; empty while no clock is.

@@ -42,6 +42,7 @@ class OneTrial {
   Result<std::unique_ptr<Window>> open_window();
   double events_now() const;
   Budget budget(const Attempt& attempt) const;
+  bool waited_to_cool() const;
   std::string held_down_text() const;
   std::string running_here() const;
 

@@ -57,7 +57,7 @@ class TrialOnAGpu : public ::testing::Test {
     lease_ = Lease::take(host_, knobs, {(scratch_.path() / "lease.json").string()}).value();
     device_.workload = std::make_unique<SteadyWork>(clock_);
     device_.suspects = [this] { return suspects_; };
-    trial_ = std::make_unique<OneTrial>(device_, lease_.get(), plan_, std::stop_token());
+    trial_ = std::make_unique<OneTrial>(device_, lease_.get(), plan_, stop_.get_token());
     hardware_ = clock_.every(Seconds(0.01), [this] { runs_at(clock_now_ ? clock_now_() : limit("max_freq")); });
   }
 
@@ -100,6 +100,7 @@ class TrialOnAGpu : public ::testing::Test {
   Device device_{.host = host_, .space = {}, .reference = {}};
   std::vector<std::string> suspects_;
   Plan plan_;
+  std::stop_source stop_;
   std::unique_ptr<Lease> lease_;
   std::unique_ptr<OneTrial> trial_;
   std::function<Hz()> clock_now_;
@@ -140,6 +141,23 @@ TEST_F(TrialOnAGpu, ALimitThatHeatHoldsDownIsVoidAndComesBack) {
   EXPECT_EQ(trial.outcome.got.number("gpu_max_hz"), 200e6);
   cool();
   EXPECT_EQ(run(kTable[0], kTable[3]).state, TrialState::kCompleted);
+}
+
+TEST_F(TrialOnAGpu, AHotMachineIsGivenTimeToCool) {
+  hot(kTable[1]);
+  const auto relief = clock_.every(Seconds(10), [this] { cool(); });
+  const Trial& trial = run(kTable[0], kTable[3]);
+  EXPECT_EQ(trial.state, TrialState::kCompleted) << trial.outcome.note;
+  EXPECT_EQ(proof_of(trial), Proof::kProved);
+  EXPECT_NEAR(now() - began_, 12.0, 0.1);
+  EXPECT_LT(trial.metrics().at(std::string(kActuation)).value, 1.0);  // waiting is no actuation
+}
+
+TEST_F(TrialOnAGpu, AnInterruptedWaitForCoolingEndsTheTrial) {
+  hot(kTable[1]);
+  const auto interrupt = clock_.every(Seconds(5), [this] { stop_.request_stop(); });
+  EXPECT_EQ(run(kTable[0], kTable[3]).outcome.note, kInterruptedNote);
+  EXPECT_NEAR(now() - began_, 5.0, 1.1);
 }
 
 TEST_F(TrialOnAGpu, HeatTakesTheFloorDownWithTheCeiling) {
