@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -44,12 +45,32 @@ tl::unexpected<Error> busy(const Holder& holder, double now) {
               "wait for it to end, or stop it: it gives the machine back");
 }
 
+/// Nobody else may open the file: flock(2) asks for no right to write, so that any reader could hold the machine for ever.
+void make_private(int file) {
+  struct stat info {};
+  if (::fstat(file, &info) != 0 || (info.st_mode & (S_IRWXG | S_IRWXO)) == 0) return;
+  // Refused for a file of another user, and on a disk that takes no writes: then it stays as it is.
+  (void)::fchmod(file, S_IRUSR | S_IWUSR);
+}
+
+/// Whoever gives the machine back does so also where nothing can be written: a disk that has turned read-only.
+Descriptor open_lock(const std::string& path, bool gives_back) {
+  constexpr int kFlags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | kFlags, S_IRUSR | S_IWUSR));
+  if (file.number() >= 0 || !gives_back) return file;
+  const int refused = errno;
+  file = Descriptor(::open(path.c_str(), O_RDONLY | kFlags));
+  errno = refused;
+  return file;
+}
+
 }  // namespace
 
 Result<Lock> Lock::take(Host& host, const std::string& record_path, bool gives_back) {
   const std::string path = record_path + ".lock";
-  Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+  Descriptor file = open_lock(path, gives_back);
   if (file.number() < 0) return tl::unexpected<Error>(system_error("open " + path, errno));
+  make_private(file.number());
   const auto until = host.clock.now() + kPatience;
   while (::flock(file.number(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR) return tl::unexpected<Error>(system_error("lock " + path, errno));
@@ -63,9 +84,8 @@ Result<Lock> Lock::take(Host& host, const std::string& record_path, bool gives_b
   line << ::getpid() << ' ' << static_cast<long long>(host.clock.wall_seconds()) << ' ' << (gives_back ? kGivesBack : kHolds) << ' '
        << own_command(host.files) << '\n';
   const std::string text = line.str();
-  if (::ftruncate(file.number(), 0) != 0 || ::pwrite(file.number(), text.data(), text.size(), 0) < 0) {
-    return tl::unexpected<Error>(system_error("write " + path, errno));
-  }
+  // The lock holds without it: on a full or read-only disk who comes second is not told a name.
+  if (::ftruncate(file.number(), 0) == 0) (void)!::pwrite(file.number(), text.data(), text.size(), 0);
   return Lock(std::move(file));
 }
 
