@@ -128,7 +128,12 @@ class RealLease : public Lease {
 
   Status see_to_the_watchdog() {
     if (hold_.options.watchdog.empty() || knobs_.empty() || watched()) return {};
-    TRY(hold_.watchdog, Watchdog::start(hold_.options.watchdog));
+    auto started = Watchdog::start(hold_.options.watchdog);
+    if (!started) {
+      started.error().code = Errc::kIo;  // as for the record: no knob has refused anything
+      return tl::unexpected<Error>(started.error());
+    }
+    hold_.watchdog = std::move(*started);
     return {};
   }
 
@@ -162,7 +167,13 @@ class RealLease : public Lease {
       first = first || !entry.asked;
       entry.asked = wanted;
     }
-    if (first) TRY_STATUS(write_file(hold_.options.record_path, record_text(renewed)));
+    if (first) {
+      if (auto written = write_file(hold_.options.record_path, record_text(renewed)); !written) {
+        // Of our own disk: whatever it answers, no knob has refused anything.
+        written.error().code = Errc::kIo;
+        return written;
+      }
+    }
     hold_.record = std::move(renewed);
     return {};
   }

@@ -69,7 +69,8 @@ class Lease {
   /// group together where the first of them stands, and reads every knob of the lease back. A knob that was asked for the same value before
   /// and still reports it is left alone. Answers what the machine then reports, which is not what was asked for where a node lies, rounds
   /// or is held down by somebody else: the caller compares. Errors: kOutOfRange, kPermission, kInvalid ... of the first refusal; what was
-  /// already written stays until the next apply or restore. Those of Watchdog::start where it died and no other starts: nothing is written.
+  /// already written stays until the next apply or restore. kIo where the record cannot be renewed, or where the watchdog died and no other
+  /// starts: then nothing is written, and no knob has refused anything.
   /// kInvalid after `restore` or `keep`.
   virtual Result<Config> apply(const Config& config) = 0;
   /// What every knob of the lease reports now; writes nothing. Errors: those of Knob::read.

@@ -6,6 +6,7 @@
 
 #include <random>
 
+#include "host/fake_read_only.h"
 #include "knob/fake_lease.h"
 
 namespace polythrottle {
@@ -177,6 +178,29 @@ TEST_F(LeaseTest, ARecordThatCannotBeRenewedStopsBeforeTheKnobMoves) {
   EXPECT_FALSE(lease->apply({{"a", 1.0}}));
   EXPECT_TRUE(files.writes.empty());
 }
+
+/// Else every setting of a search would count as one that the machine refuses.
+TEST_F(LeaseTest, ADiskThatTakesNoRecordIsNoRefusalOfAKnob) {
+  auto lease = take({&a});
+  const ReadOnlyFolder disk(scratch.path());
+  if (!disk.works()) GTEST_SKIP() << "this process may not mount: run the test as root";
+  const auto applied = lease->apply({{"a", 1.0}});
+  ASSERT_FALSE(applied);
+  EXPECT_EQ(applied.error().code, Errc::kIo);
+  EXPECT_THAT(applied.error().what, HasSubstr("Read-only file system"));
+  EXPECT_TRUE(files.writes.empty());
+}
+
+/// Two steps on the way to what was found, as knobs whose floor must be out of the way first have them.
+class StepKnob : public FileKnob {
+ public:
+  using FileKnob::FileKnob;
+  Result<std::vector<FoundNode>> found_nodes() override {
+    TRY(auto nodes, FileKnob::found_nodes());
+    nodes.insert(nodes.begin(), {nodes.front().path, "1"});
+    return nodes;
+  }
+};
 
 TEST_F(LeaseTest, WhatIsRefusedIsTriedAgainWhenTheRestIsBack) {
   auto lease = take({&a, &b});
