@@ -1,6 +1,7 @@
 #include "knob/lease_put_back.h"
 
 #include <algorithm>
+#include <map>
 
 #include "knob/lease_files.h"
 
@@ -25,34 +26,38 @@ Status remove_made_folder(Host& host, const std::string& path) {
   return tl::unexpected<Error>(std::move(error));
 }
 
-Status put_back_node(Host& host, const FoundNode& node) {
-  if (!node.text) return remove_made_folder(host, node.path);
-  Files& files = host.files;
-  const std::string wanted = trimmed(*node.text);
-  TRY_STATUS(files.write(node.path, wanted));
-  TRY(std::string now, files.read(node.path));
-  const auto until = host.clock.now() + kPatience;
-  while (trimmed(now) != wanted && host.clock.now() < until) {
-    host.clock.sleep_until(host.clock.now() + kLookAgain);
-    TRY(now, files.read(node.path));
-  }
-  if (trimmed(now) != wanted) {
-    return fail(Errc::kIo, "write " + node.path + ": " + wanted + " was accepted, but it reads " + trimmed(now),
-                "another program or the firmware may be holding it; set it by hand or reboot");
-  }
-  return {};
+bool holds(const Files& files, const FoundNode& node) {
+  if (!node.text) return !files.list(node.path);
+  const auto now = files.read(node.path);
+  return now && trimmed(*now) == trimmed(*node.text);
 }
 
-/// A node may come twice, first with a text on the way: the last one counts.
-bool holds_what_was_found(const Files& files, const RecordEntry& entry) {
+/// Every path once, with what it is to hold in the end: a node may come more than once, first with a text on the way.
+std::map<std::string, const FoundNode*> last_of_each(const RecordEntry& entry) {
   std::map<std::string, const FoundNode*> last;
   for (const auto& node : entry.nodes) last[node.path] = &node;
-  return std::all_of(last.begin(), last.end(), [&](const auto& item) {
-    const auto& [path, node] = item;
-    if (!node->text) return !files.list(path);
-    const auto now = files.read(path);
-    return now && trimmed(*now) == trimmed(*node->text);
-  });
+  return last;
+}
+
+bool holds_what_was_found(const Files& files, const RecordEntry& entry) {
+  const auto last = last_of_each(entry);
+  return std::all_of(last.begin(), last.end(), [&](const auto& item) { return holds(files, *item.second); });
+}
+
+/// Looks until the node holds what it is to hold, and at least once.
+bool comes_to_hold(Host& host, const FoundNode& node, Clock::TimePoint until) {
+  while (!holds(host.files, node)) {
+    if (host.clock.now() >= until) return false;
+    host.clock.sleep_until(host.clock.now() + kLookAgain);
+  }
+  return true;
+}
+
+tl::unexpected<Error> does_not_hold(const Files& files, const FoundNode& node) {
+  const auto now = files.read(node.path);
+  if (!now) return tl::unexpected<Error>(now.error());
+  return fail(Errc::kIo, "write " + node.path + ": " + trimmed(node.text.value_or("")) + " was accepted, but it reads " + trimmed(*now),
+              "another program or the firmware may be holding it; set it by hand or reboot");
 }
 
 std::string text_of_nodes(const Files& files, const RecordEntry& entry) {
@@ -72,11 +77,26 @@ bool has_text(const RecordEntry& entry) {
 }
 
 Status put_back_nodes(Host& host, const RecordEntry& entry) {
-  Status first;
+  const auto last = last_of_each(entry);
+  const auto until = host.clock.now() + kPatience;
+  Status first, on_the_way;
+  std::vector<const FoundNode*> late;
   for (const auto& node : entry.nodes) {
-    if (auto status = put_back_node(host, node); !status && first) first = std::move(status);
+    auto status = node.text ? host.files.write(node.path, trimmed(*node.text)) : remove_made_folder(host, node.path);
+    Status& kept = last.at(node.path) == &node ? first : on_the_way;
+    if (!status) {
+      if (kept) kept = std::move(status);
+    } else if (&kept == &first && node.text && !comes_to_hold(host, node, until)) {
+      late.push_back(&node);
+    }
   }
-  return first;
+  // A node that is let go of by a later one may move on from what it held; one that was held down by it only now comes.
+  for (const FoundNode* node : late) {
+    if (!first) break;
+    if (!comes_to_hold(host, *node, until)) first = does_not_hold(host.files, *node);
+  }
+  // What was refused on the way matters only where the end is not right, and then it came first.
+  return first || on_the_way ? first : on_the_way;
 }
 
 Status put_back_value(Knob& knob, const Value& found) {

@@ -14,8 +14,10 @@ namespace polythrottle::lease {
 /// Has it a node with a text? What is in no file ends with the process that set it, and is put back through its knob alone.
 bool has_text(const RecordEntry& entry);
 
-/// Writes every node of the entry, also after a refusal, and reads each again, with patience for firmware that takes a moment; removes the
-/// folders that were not there. The first refusal is answered. Errors: as the kernel answers; kIo where a node does not hold what it took.
+/// Writes every node of the entry, also after a refusal; removes the folders that were not there. Of a path that comes more than once only
+/// the last text counts: those before it are steps on the way, which another holder of the same clock may round or refuse. It counts as
+/// back where it is read with its last text when that was written, or when all were, with patience once for the whole entry: firmware takes
+/// a moment. The first refusal is answered. Errors: as the kernel answers; kIo where a node does not hold what it took.
 Status put_back_nodes(Host& host, const RecordEntry& entry);
 /// Errors: those of Knob::write; kIo where it then reports another value.
 Status put_back_value(Knob& knob, const Value& found);

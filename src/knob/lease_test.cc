@@ -202,6 +202,65 @@ class StepKnob : public FileKnob {
   }
 };
 
+/// A level that can be set while a switch is on.
+class TwoNodes : public FileKnob {
+ public:
+  explicit TwoNodes(FakeFiles& files) : FileKnob(files, "two", {"/sys/a"}) { files.nodes["/sys/switch"] = "0\n"; }
+  Result<std::vector<FoundNode>> found_nodes() override {
+    return std::vector<FoundNode>{{"/sys/switch", "1"}, {"/sys/a", "3\n"}, {"/sys/switch", "0\n"}};
+  }
+};
+
+TEST_F(LeaseTest, AStepOnTheWayNeedNotHold) {
+  StepKnob steps{files, "steps", {"/sys/a"}};
+  auto lease = take({&steps});
+  ASSERT_TRUE(lease->apply({{"steps", 2.0}}));
+  files.writes.clear();
+  // Somebody else asks for a floor of 2.
+  files.keep["/sys/a"] = [](const std::string& text) { return std::max(text, std::string("2")); };
+  const auto restored = lease->restore();
+  EXPECT_TRUE(restored[0].status) << restored[0].status.error().text();
+  EXPECT_THAT(files.writes, ElementsAre(std::pair("/sys/a", "1"), std::pair("/sys/a", "3")));
+  EXPECT_EQ(clock.now().time_since_epoch().count(), 0.0);
+}
+
+TEST_F(LeaseTest, AStepOnTheWayMayBeRefusedWhereTheEndIsRight) {
+  TwoNodes two{files};
+  auto lease = take({&two});
+  ASSERT_TRUE(lease->apply({{"two", 2.0}}));
+  // The switch takes no writes until the level is back.
+  files.refuse_write["/sys/switch"] = EINVAL;
+  files.on_write = [&](const std::string& path, const std::string&) {
+    if (path == "/sys/a") files.refuse_write.clear();
+  };
+  const auto restored = lease->restore();
+  EXPECT_TRUE(restored[0].status) << restored[0].status.error().text();
+  EXPECT_EQ(files.nodes["/sys/switch"], "0\n");
+}
+
+TEST_F(LeaseTest, AStepOnTheWayThatWasRefusedIsToldWhereTheEndIsWrong) {
+  TwoNodes two{files};
+  auto lease = take({&two});
+  ASSERT_TRUE(lease->apply({{"two", 2.0}}));
+  files.keep["/sys/a"] = [](const std::string&) { return std::string("2"); };
+  files.refuse_write["/sys/switch"] = EINVAL;
+  files.on_write = [&](const std::string& path, const std::string&) {
+    files.refuse_write.clear();
+    if (path == "/sys/switch") files.refuse_write[path] = EINVAL;
+  };
+  const auto restored = lease->restore();
+  ASSERT_FALSE(restored[0].status);
+  EXPECT_THAT(restored[0].status.error().what, HasSubstr("write /sys/switch: "));
+}
+
+TEST_F(LeaseTest, HasPatienceOnceForAKnob) {
+  auto lease = take({&c});
+  ASSERT_TRUE(lease->apply({{"c", 2.0}}));
+  files.lie = {"/sys/c0", "/sys/c1"};
+  EXPECT_FALSE(lease->restore()[0].status);
+  EXPECT_LT(clock.now().time_since_epoch().count(), 2.1);  // and once more when the rest is back
+}
+
 TEST_F(LeaseTest, WhatIsRefusedIsTriedAgainWhenTheRestIsBack) {
   auto lease = take({&a, &b});
   ASSERT_TRUE(lease->apply({{"a", 1.0}, {"b", 1.0}}));
