@@ -63,8 +63,11 @@ Status make_folders(const std::string& folder) {
 
 Status check_folder(const std::string& folder) {
   struct stat info {};
-  if (::stat(folder.c_str(), &info) != 0) return refused("look at " + folder, errno);
+  if (::lstat(folder.c_str(), &info) != 0) return refused("look at " + folder, errno);
   const std::string act = "use " + folder + " for the lease record: ";
+  if (S_ISLNK(info.st_mode)) {
+    return fail(Errc::kInvalid, act + "it is a link", "put a folder there: whoever made the link says where it leads");
+  }
   if (!S_ISDIR(info.st_mode)) return fail(Errc::kInvalid, act + "it is no folder");
   if (!is_own(info)) {
     return fail(Errc::kPermission, act + "it belongs to user " + std::to_string(info.st_uid) + ", or others may write to it",

@@ -34,7 +34,7 @@ std::string trimmed(std::string_view text);
 /// Makes the folder and those above it (mode 0755). Errors: kPermission, kIo.
 Status make_folders(const std::string& folder);
 /// May what lies in this folder be trusted with our rights? It must belong to this user or root, and nobody else may write to it: in a
-/// shared folder such as /tmp somebody may have prepared it. Errors: kInvalid, kPermission, kNotFound.
+/// shared folder such as /tmp somebody may have prepared it; a link in its place is refused. Errors: kInvalid, kPermission, kNotFound.
 Status check_folder(const std::string& folder);
 /// Errors: kNotFound; kPermission, also for a file that belongs to another user than this one or root, or that others may write to;
 /// kCorrupt for a link, for what is no file, and for more than a megabyte.

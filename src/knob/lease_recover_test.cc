@@ -133,6 +133,15 @@ TEST_F(RecoverTest, ALinkInThePlaceOfTheRecordIsPutAside) {
   EXPECT_TRUE(files.writes.empty());
 }
 
+TEST_F(RecoverTest, ALinkInThePlaceOfTheFolderIsNotUsed) {
+  leave_record();
+  std::filesystem::rename(scratch.path() / "deep", scratch.path() / "elsewhere");
+  std::filesystem::create_directory_symlink(scratch.path() / "elsewhere", scratch.path() / "deep");
+  EXPECT_EQ(recover(host, {}, record).error().code, Errc::kInvalid);
+  EXPECT_EQ(Lease::take(host, {&a}, {.record_path = record}).error().code, Errc::kInvalid);
+  EXPECT_TRUE(files.writes.empty());
+}
+
 TEST_F(RecoverTest, AFolderThatOthersMayWriteToIsNotUsed) {
   leave_record();
   std::filesystem::permissions(scratch.path() / "deep", std::filesystem::perms::all);
