@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "cli/cli.h"
 #include "cli/signals.h"
@@ -87,6 +88,11 @@ Error not_restored(const Restored& restored) {
   const Error& why = restored.status.error();
   return {why.code, fmt::format("{} was not restored to {}: {}", restored.knob, knob_text(restored.knob, restored.found), why.what),
           why.hint.empty() ? "'polythrottle restore' tries again" : why.hint + "; 'polythrottle restore' tries again"};
+}
+
+bool GiveBack::now() {
+  Lease* const lease = std::exchange(lease_, nullptr);
+  return lease == nullptr || give_back(*lease);
 }
 
 Status bring_back_leftovers(Host& host, std::span<Knob* const> knobs, const std::string& record_path, bool quiet) {

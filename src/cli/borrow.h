@@ -20,6 +20,23 @@ Result<std::unique_ptr<Lease>> borrow(Host& host, std::vector<Knob*> knobs, Leas
 /// Restores, and complains of what could not be put back; true if all is back. Nothing after `keep_in_place`.
 bool give_back(Lease& lease);
 
+/// Gives the machine back on every way out, unless that was done before; so that what could not be put back is told.
+class GiveBack {
+ public:
+  /// Null: nothing was borrowed. The lease outlives this.
+  explicit GiveBack(Lease* lease) : lease_(lease) {}
+  ~GiveBack() { (void)now(); }
+  GiveBack(const GiveBack&) = delete;
+  GiveBack& operator=(const GiveBack&) = delete;
+  /// `give_back`, once.
+  bool now();
+  /// Somebody else sees to it.
+  void dismiss() { lease_ = nullptr; }
+
+ private:
+  Lease* lease_;
+};
+
 /// What an earlier run left is put back before a new lease is taken: its record must not be taken for the owner's settings. Tells what it
 /// did unless `quiet`. Errors: those of `recover`; the first knob that refused.
 Status bring_back_leftovers(Host& host, std::span<Knob* const> knobs, const std::string& record_path, bool quiet);

@@ -98,6 +98,23 @@ TEST_F(BorrowTest, ComparesAfterAReboot) {
                           "power_mode  found 0 MAXN before the reboot, now unknown: differs"));
 }
 
+TEST_F(BorrowTest, GivesBackOnEveryWayOutAndTellsWhatIsNotBack) {
+  auto lease = take(knobs);
+  ASSERT_TRUE(lease->apply({{"a", 1.0}}));
+  files.refuse_write["/sys/a"] = EIO;
+  ::testing::internal::CaptureStderr();
+  { const GiveBack on_every_way_out(lease.get()); }
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("a was not restored to 3: write /sys/a"));
+  files.refuse_write.clear();
+  ::testing::internal::CaptureStderr();
+  {
+    GiveBack once(lease.get());
+    EXPECT_TRUE(once.now());
+  }
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(files.nodes["/sys/a"], "3\n");
+}
+
 TEST_F(BorrowTest, BringsBackLeftoversBeforeALeaseIsTaken) {
   leave_record();
   ASSERT_TRUE(bring_back_leftovers(host, knobs, record, true));

@@ -336,6 +336,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     if (cli.injection != nullptr) cli.injection->set_watchdog([&held = *lease] { return held.watchdog(); });
     facts[fact::kFound] = to_json(lease->found()).dump();
   }
+  GiveBack giving_back(lease.get());
   for (const auto& [key, value] : running_facts()) facts[key] = value;
   if (o.resume && before.contains(fact::kOptions)) facts[fact::kOptions] = before.at(fact::kOptions);
   if (const auto described = journal->describe(facts); !described) return failed(described.error());
@@ -351,7 +352,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     end = run_study(device, *journal, lease.get(), **optimizer, *plan, progress.observer(), cli.stop);
   }
   const bool keeping = o.keep && end && end->reason != StopReason::kInterrupted && end->reason != StopReason::kFault;
-  bool whole = keeping || lease == nullptr || give_back(*lease);
+  bool whole = keeping || giving_back.now();
   if (!end) return failed(end.error());
   if (const auto stored = journal->describe(stopped_facts(*end)); !stored) return failed(stored.error());
   const auto all_facts = journal->facts();
@@ -361,6 +362,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   const auto summary = summarize(*all_facts, std::move(*history));
 
   if (keeping) {
+    giving_back.dismiss();
     whole = keep_best(*lease, knobs, summary, std::filesystem::absolute(path).string(), device.host.clock);
   }
 
