@@ -54,19 +54,20 @@ int watch(const std::string& sysroot, const std::string& record_path, int fd) {
 }
 
 int guard(const std::string& sysroot, const std::string& record_path, const std::stop_token& stop) {
-  ThisMachine here(sysroot);
-  Host& host = here.host();
+  const auto clock = real_clock();
   Seconds pause = kLook;
   std::string said;  // the same complaint is made once
   while (!stop.stop_requested()) {
-    const auto watched = guard_once(host, record_path);
+    // Each time anew: a GPU or its driver may have come or gone since.
+    ThisMachine here(sysroot);
+    const auto watched = guard_once(here.host(), record_path);
     const bool good = watched && whole(*watched);
     std::string line = !watched ? watched.error().text() : worth_a_line(*watched) ? describe(*watched) : std::string();
     if (!line.empty() && (good || line != said)) tell("polythrottle: {}\n", line);
     said = good ? std::string() : std::move(line);
     pause = good ? kLook : std::min(2.0 * pause, kLongestPause);
-    const auto until = host.clock.now() + pause;
-    while (!stop.stop_requested() && host.clock.now() < until) host.clock.sleep_until(std::min(until, host.clock.now() + kLook));
+    const auto until = clock->now() + pause;
+    while (!stop.stop_requested() && clock->now() < until) clock->sleep_until(std::min(until, clock->now() + kLook));
   }
   return kExitOk;
 }
