@@ -103,21 +103,6 @@ Result<Setting> setting_for(const Profile& profile, const Machine& machine) {
   return out;
 }
 
-/// What an earlier run or an earlier `apply` left is undone first: found must be the owner's settings.
-Status undo_earlier(Host& host, const Machine& machine, const std::string& record) {
-  std::vector<Knob*> all;
-  for (const auto* list : {&machine.knobs, &machine.knobs_by_request}) {
-    for (const auto& knob : *list) all.push_back(knob.get());
-  }
-  const auto left = look_at_record(host, record).value_or(std::nullopt);
-  TRY(const auto restored, recover(host, all, record, {.undo_kept = true}));
-  for (const auto& r : restored) {
-    if (!r.status) return tl::unexpected<Error>(not_restored(r));
-  }
-  for (const auto& line : describe_recovery(host, left, restored)) tell("{}\n", line);
-  return {};
-}
-
 int apply(const ApplyOptions& o, Cli& cli) {
   const auto profile = load(o.question);
   if (!profile) return complain(profile.error(), profile.error().code == Errc::kInvalid ? kExitUsage : kExitFailure);
@@ -130,9 +115,24 @@ int apply(const ApplyOptions& o, Cli& cli) {
   if (const auto fits = here.check_gpu(); !fits) return complain(fits.error(), usage_or_failure(fits.error()));
   Host& host = here.host();
   if (const auto same = check_machine(*profile, machine_facts(host)); !same) return complain(same.error(), kExitFailure);
+  LeaseOptions options = lease_options(here);
+  // What an earlier run or an earlier `apply` left is undone first: found must be the owner's settings, and what is set now may have cut
+  // the tables short.
+  bool undone = false;
+  if (o.dry_run) {
+    if (const auto note = leftovers_note(host, options.record_path); !note.empty()) tell("Note: {}.\n", note);
+  } else {
+    const auto back = bring_back_leftovers(host, options.record_path, {.undo_kept = true});
+    if (!back) return complain(back.error(), kExitFailure);
+    undone = *back;
+  }
   const Machine machine = discover(host, {});
   const auto setting = setting_for(*profile, machine);
-  if (!setting) return complain(setting.error(), kExitFailure);
+  if (!setting) {
+    Error why = setting.error();
+    if (undone) why.what += "; what was set before is undone";
+    return complain(why, kExitFailure);
+  }
   for (const auto& [name, value] : profile->settings.entries()) {
     if (const auto level = setting->config.get(name); level != value)
       tell("{}: {} is no level here; the nearest, {}, is taken.\n", name, knob_text(name, value), knob_text(name, *level));
@@ -146,8 +146,6 @@ int apply(const ApplyOptions& o, Cli& cli) {
     fmt::print("Nothing was touched.\n");
     return kExitOk;
   }
-  LeaseOptions options = lease_options(here);
-  if (const auto undone = undo_earlier(host, machine, options.record_path); !undone) return complain(undone.error(), kExitFailure);
   const auto lease = borrow(host, setting->knobs, std::move(options));
   if (!lease) return complain(lease.error(), kExitFailure);
   const Config found = (*lease)->found();

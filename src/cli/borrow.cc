@@ -95,15 +95,57 @@ bool GiveBack::now() {
   return lease == nullptr || give_back(*lease);
 }
 
-Status bring_back_leftovers(Host& host, std::span<Knob* const> knobs, const std::string& record_path, bool quiet) {
+std::vector<Knob*> all_knobs(const Machine& machine) {
+  std::vector<Knob*> all;
+  for (const auto* list : {&machine.knobs, &machine.knobs_by_request}) {
+    for (const auto& knob : *list) all.push_back(knob.get());
+  }
+  return all;
+}
+
+Result<Recovery> recover_all(Host& host, const std::string& record_path, const RecoverOptions& options) {
+  // Without a record it is not worth the look at every knob.
+  if (const auto left = look_at_record(host, record_path); left && !*left) return Recovery();
+  const Machine machine = discover(host, {});
+  set_at_once(AtOnce::kLeft);
+  auto recovery = recover(host, all_knobs(machine), record_path, options);
+  const auto refused = [](const Restored& restored) { return !restored.status; };
+  if (!recovery || std::none_of(recovery->knobs.begin(), recovery->knobs.end(), refused)) set_at_once(AtOnce::kNothingHeld);
+  if (!recovery || recovery->knobs.empty()) return recovery;
+  // What was left may have hidden a knob, or levels of it: cores that were off.
+  const Machine whole = discover(host, {});
+  for (auto* knob : all_knobs(whole)) {
+    for (auto& restored : recovery->knobs) {
+      if (restored.knob != knob->parameter().name) continue;
+      if (const auto now = knob->read()) restored.now = *now;
+    }
+  }
+  return recovery;
+}
+
+Result<bool> bring_back_leftovers(Host& host, const std::string& record_path, const LeftoverOptions& options) {
   const auto left = look_at_record(host, record_path);
-  TRY(const auto restored, recover(host, knobs, record_path));
-  for (const auto& r : restored) {
+  TRY(const auto recovery, recover_all(host, record_path, {.undo_kept = options.undo_kept}));
+  if (!options.quiet && !recovery.knobs.empty()) {
+    for (const auto& line : describe_recovery(host, left.value_or(std::nullopt), recovery.knobs)) tell("{}\n", line);
+  }
+  for (const auto& r : recovery.knobs) {
     if (!r.status) return tl::unexpected<Error>(not_restored(r));
   }
-  if (quiet || restored.empty()) return {};
-  for (const auto& line : describe_recovery(host, left.value_or(std::nullopt), restored)) tell("{}\n", line);
-  return {};
+  TRY_STATUS(recovery.record);
+  return !recovery.knobs.empty();
+}
+
+std::string leftovers_note(Host& host, const std::string& record_path) {
+  const auto left = look_at_record(host, record_path).value_or(std::nullopt);
+  if (!left || !left->this_boot) return {};
+  if (left->kept) {
+    return fmt::format("{} is in force, and the levels above may be cut short by it; 'polythrottle restore' undoes it",
+                       kept_text(*left->kept, host.clock.wall_seconds()));
+  }
+  if (left->owned) return describe_owner(*left) + " holds the machine now, and the levels above may be cut short by what it has set";
+  return fmt::format("settings of {} are still in force, and the levels above may be cut short by them; a run puts them back first",
+                     describe_owner(*left));
 }
 
 std::vector<std::string> describe_recovery(Host& host, const std::optional<LeaseState>& left, const std::vector<Restored>& restored) {

@@ -9,6 +9,7 @@
 
 #include "cli/this_machine.h"
 #include "knob/lease.h"
+#include "platform/platform.h"
 
 namespace polythrottle {
 
@@ -37,9 +38,21 @@ class GiveBack {
   Lease* lease_;
 };
 
-/// What an earlier run left is put back before a new lease is taken: its record must not be taken for the owner's settings. Tells what it
-/// did unless `quiet`. Errors: those of `recover`; the first knob that refused.
-Status bring_back_leftovers(Host& host, std::span<Knob* const> knobs, const std::string& record_path, bool quiet);
+/// Every knob of the machine, also those that are there by request only.
+std::vector<Knob*> all_knobs(const Machine& machine);
+/// `recover`, and the word for a second Ctrl-C.
+Result<Recovery> recover_all(Host& host, const std::string& record_path, const RecoverOptions& options = {});
+
+struct LeftoverOptions {
+  bool undo_kept = false;  ///< also what was left in place on purpose
+  bool quiet = false;      ///< does not tell what it did
+};
+/// What an earlier run left is put back before the machine is looked at: its settings must not be taken for the owner's, nor the tables
+/// that a setting cuts short for the machine's. True if there was something. Errors: those of `recover`; the first knob that refused;
+/// Recovery::record.
+Result<bool> bring_back_leftovers(Host& host, const std::string& record_path, const LeftoverOptions& options);
+/// What is in force of somebody else's, for those who only look; empty if nothing is, or if that cannot be read.
+std::string leftovers_note(Host& host, const std::string& record_path);
 /// What `recover` did, for people: whose record it was and a line a knob; not those that refused. `left` is what look_at_record said
 /// before.
 std::vector<std::string> describe_recovery(Host& host, const std::optional<LeaseState>& left, const std::vector<Restored>& restored);

@@ -81,8 +81,8 @@ TEST_F(BorrowTest, KeepsNothingWhereNothingStays) {
 TEST_F(BorrowTest, DescribesWhatADeadRunLeft) {
   leave_record({{"command", "polythrottle tune"}});
   const auto left = *look_at_record(host, record);
-  const auto restored = *recover(host, knobs, record);
-  EXPECT_THAT(describe_recovery(host, left, restored),
+  const auto recovery = *recover(host, knobs, record);
+  EXPECT_THAT(describe_recovery(host, left, recovery.knobs),
               ElementsAre("Left by process 4242 (polythrottle tune), which ended without giving the machine back:",
                           "c  found 3, now 3, restored", "b  found 2, now 2, never moved", "a  found 3, now 3, restored"));
 }
@@ -91,8 +91,8 @@ TEST_F(BorrowTest, ComparesAfterAReboot) {
   leave_record({{"boot_id", "boot-0"}, {"notes", {{"power_mode", "0 MAXN"}}}});
   files.nodes["/sys/a"] = "3\n";
   const auto left = *look_at_record(host, record);
-  const auto restored = *recover(host, knobs, record);
-  EXPECT_THAT(describe_recovery(host, left, restored),
+  const auto recovery = *recover(host, knobs, record);
+  EXPECT_THAT(describe_recovery(host, left, recovery.knobs),
               ElementsAre("The machine was rebooted since process 4242 moved its settings; nothing is written back.",
                           "c  found 3 before the reboot, now 2: differs", "a  found 3 before the reboot, now 3: same",
                           "power_mode  found 0 MAXN before the reboot, now unknown: differs"));
@@ -117,11 +117,11 @@ TEST_F(BorrowTest, GivesBackOnEveryWayOutAndTellsWhatIsNotBack) {
 
 TEST_F(BorrowTest, BringsBackLeftoversBeforeALeaseIsTaken) {
   leave_record();
-  ASSERT_TRUE(bring_back_leftovers(host, knobs, record, true));
+  ASSERT_TRUE(bring_back_leftovers(host, record, {.quiet = true}));
   EXPECT_EQ(files.nodes["/sys/a"], "3\n");
   leave_record();
   files.refuse_write["/sys/c0"] = EROFS;
-  const auto refused = bring_back_leftovers(host, knobs, record, true);
+  const auto refused = bring_back_leftovers(host, record, {.quiet = true});
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().text(), HasSubstr("c was not restored to 3: write /sys/c0"));
   EXPECT_THAT(refused.error().text(), HasSubstr("'polythrottle restore' tries again"));

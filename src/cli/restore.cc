@@ -6,7 +6,6 @@
 
 #include "cli/borrow.h"
 #include "cli/cli.h"
-#include "platform/platform.h"
 
 namespace polythrottle {
 namespace {
@@ -17,22 +16,18 @@ int restore(const Cli& cli) {
   const std::string record_path = here.record_path();
   // What cannot be looked at is reported by `recover`.
   const auto left = look_at_record(host, record_path).value_or(std::nullopt);
-  const Machine machine = discover(host, {});
-  std::vector<Knob*> knobs;
-  for (const auto* found : {&machine.knobs, &machine.knobs_by_request}) {
-    for (const auto& knob : *found) knobs.push_back(knob.get());
-  }
-  const auto restored = recover(host, knobs, record_path, {.undo_kept = true});
-  if (!restored) return complain(restored.error(), kExitFailure);
-  if (restored->empty()) fmt::print("Nothing to restore: no run left a record.\n");
-  for (const auto& line : describe_recovery(host, left, *restored)) fmt::print("{}\n", line);
+  const auto recovery = recover_all(host, record_path, {.undo_kept = true});
+  if (!recovery) return complain(recovery.error(), kExitFailure);
+  if (recovery->knobs.empty()) fmt::print("Nothing to restore: no run left a record.\n");
+  for (const auto& line : describe_recovery(host, left, recovery->knobs)) fmt::print("{}\n", line);
   bool whole = true;
-  for (const auto& r : *restored) {
+  for (const auto& r : recovery->knobs) {
     if (r.status) continue;
     whole = false;
     complain(not_restored(r), kExitFailure);
   }
   if (!whole) fmt::print("Not all is back. The record stays: {}\n", record_path);
+  if (!recovery->record) return complain(recovery->record.error(), kExitFailure);
   return whole ? kExitOk : kExitFailure;
 }
 

@@ -165,6 +165,9 @@ bool is_real(const Device& device) {
   return device.energy_provenance != Provenance::kSimulated && device.energy_provenance != Provenance::kRecorded;
 }
 
+/// Is that the machine this program runs on, whose settings an earlier run may have left?
+bool is_here(const TuneOptions& o) { return o.device == "cpu" || o.device == "command" || (o.device.empty() && o.command); }
+
 void print_dry_run(const OpenedDevice& opened, const Plan& plan, const TuneOptions& o, const std::string& record_path) {
   const Device& device = opened.device;
   fmt::print("Device   {}\n", opened.facts.at(fact::kDeviceText));
@@ -270,7 +273,16 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
 
   ThisMachine here(cli.sysroot, cli.gpu, cli.injection);
   if (const auto fits = here.check_gpu(); !fits) return either(fits.error());
+  // What an earlier run left comes back before the machine is looked at: it may have cut the tables short.
+  Status back;
+  if (is_here(o) && !o.dry_run) {
+    if (const auto brought = bring_back_leftovers(here.host(), here.record_path(), {.quiet = o.quiet}); !brought) {
+      back = tl::unexpected<Error>(brought.error());
+    }
+  }
   auto opened = open_device(o, here.host());
+  // A study that sets nothing of the machine may run beside whoever holds it.
+  if (!back && (!opened || !opened->device.knobs.empty())) return failed(back.error());
   if (!opened) return either(opened.error());
   Device& device = opened->device;
   const bool real = is_real(device);
@@ -297,6 +309,9 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     if (const auto ok = check_writable(path); !ok) return failed(ok.error());
   }
   if (o.dry_run) {
+    if (const auto note = real ? leftovers_note(here.host(), here.record_path()) : std::string(); !note.empty()) {
+      device.notes.push_back(note);
+    }
     print_dry_run(*opened, *plan, o, here.record_path());
     return kExitOk;
   }
@@ -304,9 +319,6 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
   std::vector<Knob*> knobs;
   for (const auto& knob : device.knobs) knobs.push_back(knob.get());
   const LeaseOptions borrowing = real ? lease_options(here) : LeaseOptions{.record_path = device.lease_record};
-  if (!knobs.empty()) {
-    if (const auto back = bring_back_leftovers(device.host, knobs, borrowing.record_path, o.quiet); !back) return failed(back.error());
-  }
 
   StudyFacts facts = describe_study(o, device, *plan, opened->facts, typed_options(command));
   std::string path = o.study;

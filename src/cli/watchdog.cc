@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <utility>
 
 #include "cli/borrow.h"
 #include "cli/cli.h"
@@ -23,24 +24,22 @@ constexpr Seconds kLongestPause{60.0};
 /// One line: what was put back for whom, and what was not.
 std::string describe(const Watched& watched) {
   std::string back, refused;
-  for (const auto& r : watched.restored) {
+  for (const auto& r : watched.recovery.knobs) {
     if (!r.status) {
       refused += fmt::format("{}{}", refused.empty() ? "" : "; ", not_restored(r).what);
     } else if (r.written) {
       back += fmt::format("{}{}={}", back.empty() ? "" : " ", r.knob, knob_text(r.knob, r.found));
     }
   }
-  return fmt::format("process {} died; the watchdog restored {}{}", watched.owner, back.empty() ? "nothing" : back,
-                     refused.empty() ? "" : "; " + refused + "; 'polythrottle restore' tries again");
-}
-
-bool whole(const Watched& watched) {
-  return std::all_of(watched.restored.begin(), watched.restored.end(), [](const auto& r) { return r.status.has_value(); });
+  if (!refused.empty()) refused = "; " + refused + "; 'polythrottle restore' tries again";
+  if (!watched.recovery.record) refused += "; " + watched.recovery.record.error().text();
+  return fmt::format("process {} died; the watchdog restored {}{}", watched.owner, back.empty() ? "nothing" : back, refused);
 }
 
 /// Nothing to say where nothing was moved.
 bool worth_a_line(const Watched& watched) {
-  return std::any_of(watched.restored.begin(), watched.restored.end(), [](const auto& r) { return r.moved; });
+  const auto& knobs = watched.recovery.knobs;
+  return !watched.recovery.record || std::any_of(knobs.begin(), knobs.end(), [](const auto& r) { return r.moved; });
 }
 
 int watch(const std::string& sysroot, const std::string& record_path, int fd) {
@@ -50,18 +49,23 @@ int watch(const std::string& sysroot, const std::string& record_path, int fd) {
   const auto watched = watch_owner(here.host(), record_path, fd);
   if (!watched) return complain(watched.error(), kExitFailure);
   if (worth_a_line(*watched)) tell("polythrottle: {}\n", describe(*watched));
-  return whole(*watched) ? kExitOk : kExitFailure;
+  return watched->recovery.whole() ? kExitOk : kExitFailure;
 }
 
 int guard(const std::string& sysroot, const std::string& record_path, const std::stop_token& stop) {
   const auto clock = real_clock();
   Seconds pause = kLook;
   std::string said;  // the same complaint is made once
+  // Whose settings are back although the record could not be removed: what is set from then on is not his, and is left alone.
+  std::pair<long long, double> done{0, 0.0};  // process and start
   while (!stop.stop_requested()) {
     // Each time anew: a GPU or its driver may have come or gone since.
     ThisMachine here(sysroot);
-    const auto watched = guard_once(here.host(), record_path);
-    const bool good = watched && whole(*watched);
+    const auto left = look_at_record(here.host(), record_path).value_or(std::nullopt).value_or(LeaseState());
+    const std::pair whose(left.pid, left.started);
+    const auto watched = left.pid != 0 && whose == done ? Watched() : guard_once(here.host(), record_path);
+    if (watched && watched->died && !watched->recovery.record) done = whose;
+    const bool good = watched && watched->recovery.whole();
     std::string line = !watched ? watched.error().text() : worth_a_line(*watched) ? describe(*watched) : std::string();
     if (!line.empty() && (good || line != said)) tell("polythrottle: {}\n", line);
     said = good ? std::string() : std::move(line);

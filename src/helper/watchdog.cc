@@ -82,12 +82,10 @@ void leave_made_groups(Files& files, const std::string& record_path) {
 }
 
 /// What is in files is written without looking for knobs first, which can take long where a driver has to wake a device.
-Result<std::vector<Restored>> bring_back(Host& host, const std::string& record_path) {
-  const auto whole = [](const std::vector<Restored>& report) {
-    return std::all_of(report.begin(), report.end(), [](const auto& r) { return r.status.has_value(); });
-  };
-  auto report = recover(host, {}, record_path);
-  if (!report || whole(*report)) return report;
+Result<Recovery> bring_back(Host& host, const std::string& record_path) {
+  auto recovery = recover(host, {}, record_path);
+  const auto back = [](const Restored& restored) { return restored.status.has_value(); };
+  if (!recovery || std::all_of(recovery->knobs.begin(), recovery->knobs.end(), back)) return recovery;
   const Machine machine = discover(host, {});
   std::vector<Knob*> knobs;
   for (const auto& knob : machine.knobs) knobs.push_back(knob.get());
@@ -107,7 +105,7 @@ void outlive_owner(int fd) {
 Result<Watched> watch_owner(Host& host, const std::string& record_path, int fd) {
   be_spared(host.files);
   TRY(const std::string greeting, hear(fd, {}, "\n"));
-  Watched watched{.owner = owner_of(greeting), .died = false, .restored = {}};
+  Watched watched{.owner = owner_of(greeting), .died = false, .recovery = {}};
   if (watched.owner <= 0) return fail(Errc::kIo, "listen to the owner of the machine: it does not say who it is");
   leave_made_groups(host.files, record_path);
   // If it is dead already we see that next.
@@ -121,14 +119,14 @@ Result<Watched> watch_owner(Host& host, const std::string& record_path, int fd) 
   for (;;) {
     const auto state = look_at_record(host, record_path);
     if (state && (!*state || (*state)->kept || (*state)->pid != watched.owner)) return watched;
-    auto restored = bring_back(host, record_path);
-    if (!restored && restored.error().code == Errc::kBusy && host.clock.now() < until) {
+    auto recovery = bring_back(host, record_path);
+    if (!recovery && recovery.error().code == Errc::kBusy && host.clock.now() < until) {
       host.clock.sleep_until(host.clock.now() + pause);
       pause = std::min(2.0 * pause, kAskAgainAtLeast);
       continue;
     }
-    if (!restored) return tl::unexpected<Error>(restored.error());
-    watched.restored = std::move(*restored);
+    if (!recovery) return tl::unexpected<Error>(recovery.error());
+    watched.recovery = std::move(*recovery);
     return watched;
   }
 }
@@ -141,11 +139,11 @@ Result<Watched> guard_once(Host& host, const std::string& record_path) {
     if (!*state || (*state)->kept || (*state)->owned || !(*state)->this_boot) return watched;
     watched.owner = (*state)->pid;
   }
-  auto restored = bring_back(host, record_path);
-  if (!restored && restored.error().code == Errc::kBusy) return watched;
-  if (!restored) return tl::unexpected<Error>(restored.error());
+  auto recovery = bring_back(host, record_path);
+  if (!recovery && recovery.error().code == Errc::kBusy) return watched;
+  if (!recovery) return tl::unexpected<Error>(recovery.error());
   watched.died = true;
-  watched.restored = std::move(*restored);
+  watched.recovery = std::move(*recovery);
   return watched;
 }
 

@@ -2,7 +2,6 @@
 // The process that puts the machine back when its owner has died. The owner's end is src/knob/lease_watchdog.h.
 
 #include <string>
-#include <vector>
 
 #include "base/result.h"
 #include "host/host.h"
@@ -12,9 +11,9 @@ namespace polythrottle {
 
 /// What became of an owner.
 struct Watched {
-  long long owner = 0;             ///< its process number; 0 if it never said one
-  bool died = false;               ///< false: it said itself that the machine is back, or kept on purpose
-  std::vector<Restored> restored;  ///< empty if there was nothing (left) to put back
+  long long owner = 0;  ///< its process number; 0 if it never said one
+  bool died = false;    ///< false: it said itself that the machine is back, or kept on purpose
+  Recovery recovery;    ///< empty if there was nothing (left) to put back
 };
 
 /// Makes this process one that outlives its owner: ignores SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGPIPE, and closes every descriptor from 3

@@ -7,6 +7,7 @@
 
 #include <optional>
 
+#include "host/fake_read_only.h"
 #include "knob/fake_lease.h"
 #include "knob/lease_files.h"
 #include "knob/lease_lock.h"
@@ -45,7 +46,7 @@ TEST_F(WatchdogTest, RestoresWhenTheOwnerEndsWithoutAWord) {
   ASSERT_TRUE(watched) << watched.error().text();
   EXPECT_EQ(watched->owner, kOwner);
   EXPECT_TRUE(watched->died);
-  EXPECT_EQ(watched->restored.size(), 3u);
+  EXPECT_EQ(watched->recovery.knobs.size(), 3u);
   EXPECT_EQ(files.nodes["/sys/a"], "3\n");
   EXPECT_EQ(files.nodes["/sys/c1"], "1\n");
   EXPECT_FALSE(has_record());
@@ -56,7 +57,7 @@ TEST_F(WatchdogTest, DoesNothingWhenTheOwnerSaysThatAllIsWell) {
   const auto watched = watch("owner 4242\ndone\n");
   ASSERT_TRUE(watched) << watched.error().text();
   EXPECT_FALSE(watched->died);
-  EXPECT_THAT(watched->restored, IsEmpty());
+  EXPECT_THAT(watched->recovery.knobs, IsEmpty());
   EXPECT_THAT(files.writes, Not(Contains(testing::Pair(HasSubstr("/sys/"), testing::_))));
   EXPECT_TRUE(has_record());
 }
@@ -80,13 +81,13 @@ TEST_F(WatchdogTest, SaysThatItWatchesOnlyWhenItDoes) {
 }
 
 TEST_F(WatchdogTest, LeavesAloneWhatIsGoneKeptOrAnothers) {
-  EXPECT_THAT(watch("owner 4242\n")->restored, IsEmpty());
+  EXPECT_THAT(watch("owner 4242\n")->recovery.knobs, IsEmpty());
   leave_record();
-  EXPECT_THAT(watch("owner 7\n")->restored, IsEmpty());
+  EXPECT_THAT(watch("owner 7\n")->recovery.knobs, IsEmpty());
   EXPECT_TRUE(has_record());
   std::filesystem::remove(record);
   leave_record({{"kept", {{"source", "s"}, {"config", "c"}, {"time", 1.7e9}}}});
-  EXPECT_THAT(watch("owner 4242\n")->restored, IsEmpty());
+  EXPECT_THAT(watch("owner 4242\n")->recovery.knobs, IsEmpty());
   EXPECT_TRUE(has_record());
   EXPECT_EQ(files.nodes["/sys/a"], "1\n");
 }
@@ -134,10 +135,20 @@ TEST_F(WatchdogTest, ReportsWhatIsRefusedAndLeavesTheRecord) {
   files.refuse_write["/sys/c0"] = EIO;
   const auto watched = watch("owner 4242\n");
   ASSERT_TRUE(watched) << watched.error().text();
-  EXPECT_FALSE(watched->restored.at(0).status);
-  EXPECT_TRUE(watched->restored.at(2).status);
+  EXPECT_FALSE(watched->recovery.knobs.at(0).status);
+  EXPECT_TRUE(watched->recovery.knobs.at(2).status);
   EXPECT_EQ(files.nodes["/sys/a"], "3\n");
   EXPECT_TRUE(has_record());
+}
+
+TEST_F(WatchdogTest, RestoresWhereNoRecordCanBeWritten) {
+  leave_record();
+  const ReadOnlyFolder disk(scratch.path());
+  if (!disk.works()) GTEST_SKIP() << "this process may not mount: run the test as root";
+  const auto watched = watch("owner 4242\n");
+  ASSERT_TRUE(watched) << watched.error().text();
+  EXPECT_EQ(files.nodes["/sys/a"], "3\n");
+  EXPECT_FALSE(watched->recovery.record);
 }
 
 TEST_F(WatchdogTest, AnOwnerWithoutANameIsAnError) {

@@ -177,9 +177,9 @@ TEST_F(RealCpuQuota, RecoverRemovesTheFolderOfAKilledRun) {
   ::waitpid(child, nullptr, 0);
   const auto recovered = recover(host_, {}, record);
   ASSERT_TRUE(recovered) << recovered.error().text();
-  ASSERT_EQ(recovered->size(), 1u);
-  EXPECT_TRUE(recovered->at(0).status) << recovered->at(0).status.error().text();
-  EXPECT_TRUE(recovered->at(0).written);
+  ASSERT_EQ(recovered->knobs.size(), 1u);
+  EXPECT_TRUE(recovered->knobs.at(0).status) << recovered->knobs.at(0).status.error().text();
+  EXPECT_TRUE(recovered->knobs.at(0).written);
   EXPECT_FALSE(std::filesystem::exists(record));
   for (const char* mount : {"/sys/fs/cgroup/cpu/", "/sys/fs/cgroup/"}) {
     EXPECT_FALSE(std::filesystem::exists(mount + std::string("polythrottle-") + std::to_string(child)));

@@ -256,7 +256,7 @@ TEST_F(EmcManaged, ARestoreCutAnywhereCanBeRunAgain) {
       }
       const auto report = recover(host, {}, record);
       ASSERT_TRUE(report) << report.error().text();
-      for (const auto& restored : *report) EXPECT_TRUE(restored.status) << cut << ": " << restored.status.error().text();
+      for (const auto& restored : report->knobs) EXPECT_TRUE(restored.status) << cut << ": " << restored.status.error().text();
       EXPECT_EQ(files.nodes[kLock], locked) << cut;
       EXPECT_EQ(files.nodes[kHalt], "0\n") << cut;
       EXPECT_EQ(files.nodes[kRate], "2133000000\n") << cut;

@@ -115,7 +115,7 @@ TEST_P(GpuDevfreq, EveryPairIsRecoveredFromTheRecordAlone) {
       std::filesystem::rename(record + ".kept", record);
       const auto report = recover(host, {}, record);
       ASSERT_TRUE(report) << report.error().text();
-      for (const auto& restored : *report) EXPECT_TRUE(restored.status) << restored.status.error().text();
+      for (const auto& restored : report->knobs) EXPECT_TRUE(restored.status) << restored.status.error().text();
       EXPECT_EQ(limits(), found);
       EXPECT_FALSE(std::filesystem::exists(record));
     }

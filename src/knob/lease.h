@@ -117,13 +117,23 @@ struct RecoverOptions {
   bool undo_kept = false;  ///< also what was left in place on purpose
 };
 
+/// What `recover` did.
+struct Recovery {
+  std::vector<Restored> knobs;  ///< empty if there was no record
+  /// Why the record is still there although nothing speaks for it any more: its disk takes no writes. The machine is back all the same,
+  /// and the next `recover` writes the same values once more.
+  Status record;
+  /// Is everything done, the record included?
+  bool whole() const;
+};
+
 /// Brings back what a killed run left: reads the record, and if its owner is dead and the boot is the same, writes the found values of
 /// the knobs that were moved, as Lease::restore does. The nodes are written from the record; `knobs` (those discovered now, found by name)
-/// serve to read values, and to write those that are no files. The record is removed if every knob is back. Empty if there is no record.
+/// serve to read values, and to write those that are no files. The record is removed if every knob is back; no disk has to take a write for
+/// the machine to be put back.
 /// A record of another boot is never written back: its knobs are compared (Restored::same) and it is renamed to RECORD.previous-boot, in
 /// place of the one before it. What is no record of ours is renamed aside, never deleted, and reported as kCorrupt. kBusy if its owner is
-/// alive or, without `undo_kept`, if it is kept. kPermission, kIo for the record.
-Result<std::vector<Restored>> recover(Host& host, std::span<Knob* const> knobs, const std::string& record_path,
-                                      const RecoverOptions& options = {});
+/// alive or, without `undo_kept`, if it is kept. kPermission, kIo for the reading of the record.
+Result<Recovery> recover(Host& host, std::span<Knob* const> knobs, const std::string& record_path, const RecoverOptions& options = {});
 
 }  // namespace polythrottle

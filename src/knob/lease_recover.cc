@@ -45,7 +45,16 @@ Knob* find_knob(std::span<Knob* const> knobs, const std::string& name) {
   return at == knobs.end() ? nullptr : *at;
 }
 
+/// The record has done its work; that it cannot go changes nothing of what was done.
+Status see_off(Status gone, const std::string& path, const std::string& done) {
+  if (gone) return gone;
+  return fail(gone.error().code, done + ", but the record " + path + " stays: " + gone.error().what,
+              "make its file system writable; then 'polythrottle restore' removes it");
+}
+
 }  // namespace
+
+bool Recovery::whole() const { return record && all_back(knobs); }
 
 Result<std::optional<LeaseState>> look_at_record(Host& host, const std::string& record_path) {
   if (!exists(record_path)) return std::nullopt;
@@ -71,12 +80,11 @@ std::string kept_text(const KeptWords& kept, double now) {
   return kept.config + " of " + kept.source + ", kept since " + clock_text(kept.time, now);
 }
 
-Result<std::vector<Restored>> recover(Host& host, std::span<Knob* const> knobs, const std::string& record_path,
-                                      const RecoverOptions& options) {
-  if (!exists(record_path)) return std::vector<Restored>();
+Result<Recovery> recover(Host& host, std::span<Knob* const> knobs, const std::string& record_path, const RecoverOptions& options) {
+  if (!exists(record_path)) return Recovery();
   TRY_STATUS(check_folder(folder_of(record_path)));
   TRY(const Lock lock, Lock::take(host, record_path, true));
-  if (!exists(record_path)) return std::vector<Restored>();
+  if (!exists(record_path)) return Recovery();
   const auto record = read_record(record_path);
   if (!record) return set_aside(record_path, record.error());
 
@@ -90,7 +98,8 @@ Result<std::vector<Restored>> recover(Host& host, std::span<Knob* const> knobs, 
     return fail(Errc::kBusy, "recover the machine: it holds " + kept_text(*record->kept, host.clock.wall_seconds()),
                 "'polythrottle restore' undoes it");
   }
-  std::vector<Restored> report;
+  Recovery recovery;
+  std::vector<Restored>& report = recovery.knobs;
   std::vector<Knob*> present;  // as in the report
   for (auto entry = record->knobs.rbegin(); entry != record->knobs.rend(); ++entry) {
     present.push_back(find_knob(knobs, entry->name));
@@ -112,11 +121,14 @@ Result<std::vector<Restored>> recover(Host& host, std::span<Knob* const> knobs, 
   for (std::size_t i = 0; i < report.size(); ++i) look(host.files, present[i], entry_of(i), report[i]);
   if (!this_boot) {
     const std::string kept_as = record_path + kPreviousBoot;
-    if (std::rename(record_path.c_str(), kept_as.c_str()) != 0) return tl::unexpected<Error>(system_error("rename " + record_path, errno));
+    Status renamed;
+    if (std::rename(record_path.c_str(), kept_as.c_str()) != 0)
+      renamed = tl::unexpected<Error>(system_error("rename " + record_path, errno));
+    recovery.record = see_off(std::move(renamed), record_path, "the machine was rebooted and nothing is left of the run before");
   } else if (all_back(report)) {
-    TRY_STATUS(remove_file(record_path));
+    recovery.record = see_off(remove_file(record_path), record_path, "the machine is as it was found");
   }
-  return report;
+  return recovery;
 }
 
 }  // namespace polythrottle

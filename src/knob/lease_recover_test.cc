@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "host/fake_read_only.h"
 #include "knob/fake_lease.h"
 
 namespace polythrottle {
@@ -24,12 +25,12 @@ TEST_F(RecoverTest, WritesBackWhatAKilledRunMoved) {
   const auto report = recover(host, knobs, record);
   ASSERT_TRUE(report) << report.error().text();
   EXPECT_THAT(files.writes, ElementsAre(std::pair("/sys/c0", "3"), std::pair("/sys/c1", "1"), std::pair("/sys/a", "3")));
-  ASSERT_EQ(report->size(), 3u);
-  EXPECT_EQ(report->at(0).now, Value("3, 1"));  // no knob c now: the text of its nodes
-  EXPECT_FALSE(report->at(1).moved);
-  EXPECT_EQ(report->at(1).now, Value(2.0));
+  ASSERT_EQ(report->knobs.size(), 3u);
+  EXPECT_EQ(report->knobs.at(0).now, Value("3, 1"));  // no knob c now: the text of its nodes
+  EXPECT_FALSE(report->knobs.at(1).moved);
+  EXPECT_EQ(report->knobs.at(1).now, Value(2.0));
   EXPECT_FALSE(std::filesystem::exists(record));
-  EXPECT_TRUE(recover(host, knobs, record)->empty());
+  EXPECT_TRUE(recover(host, knobs, record)->knobs.empty());
 }
 
 TEST_F(RecoverTest, AnotherBootReportsAndWritesNothing) {
@@ -38,13 +39,13 @@ TEST_F(RecoverTest, AnotherBootReportsAndWritesNothing) {
   const auto report = recover(host, {}, record);
   ASSERT_TRUE(report) << report.error().text();
   EXPECT_TRUE(files.writes.empty());
-  ASSERT_EQ(report->size(), 3u);
-  EXPECT_TRUE(report->at(2).moved);
-  EXPECT_FALSE(report->at(2).written);
-  EXPECT_EQ(report->at(2).found, Value(3.0));
-  EXPECT_EQ(report->at(2).now, Value("1"));
-  EXPECT_FALSE(report->at(2).same);
-  EXPECT_TRUE(report->at(1).same);
+  ASSERT_EQ(report->knobs.size(), 3u);
+  EXPECT_TRUE(report->knobs.at(2).moved);
+  EXPECT_FALSE(report->knobs.at(2).written);
+  EXPECT_EQ(report->knobs.at(2).found, Value(3.0));
+  EXPECT_EQ(report->knobs.at(2).now, Value("1"));
+  EXPECT_FALSE(report->knobs.at(2).same);
+  EXPECT_TRUE(report->knobs.at(1).same);
   EXPECT_FALSE(std::filesystem::exists(record));
   EXPECT_TRUE(std::filesystem::exists(record + ".previous-boot"));
 }
@@ -56,9 +57,9 @@ TEST_F(RecoverTest, ComparesNodeByNodeAfterAReboot) {
   Knob* const knobs[] = {&a, &c};
   const auto report = recover(host, knobs, record);
   ASSERT_TRUE(report) << report.error().text();
-  EXPECT_EQ(report->at(0).now, report->at(0).found);
-  EXPECT_FALSE(report->at(0).same);
-  EXPECT_TRUE(report->at(2).same);
+  EXPECT_EQ(report->knobs.at(0).now, report->knobs.at(0).found);
+  EXPECT_FALSE(report->knobs.at(0).same);
+  EXPECT_TRUE(report->knobs.at(2).same);
 }
 
 TEST_F(RecoverTest, UndoesWhatIsKeptOnlyWhenAskedTo) {
@@ -108,9 +109,31 @@ TEST_F(RecoverTest, GoesOnPastAReadOnlyNodeAndOneThatVanished) {
   files.nodes.erase("/sys/c1");
   const auto report = recover(host, {}, record);
   ASSERT_TRUE(report) << report.error().text();
-  EXPECT_THAT(report->at(0).status.error().what, HasSubstr("/sys/c0: Read-only file system"));
+  EXPECT_THAT(report->knobs.at(0).status.error().what, HasSubstr("/sys/c0: Read-only file system"));
   EXPECT_EQ(files.nodes["/sys/a"], "3\n");
   EXPECT_TRUE(std::filesystem::exists(record));
+}
+
+TEST_F(RecoverTest, NeedsNoDiskThatTakesWrites) {
+  leave_record();
+  {
+    const ReadOnlyFolder disk(scratch.path());
+    if (!disk.works()) GTEST_SKIP() << "this process may not mount: run the test as root";
+    const auto recovery = recover(host, {}, record);
+    ASSERT_TRUE(recovery) << recovery.error().text();
+    for (const auto& restored : recovery->knobs) EXPECT_TRUE(restored.status) << restored.status.error().text();
+    EXPECT_EQ(files.nodes["/sys/a"], "3\n");
+    EXPECT_FALSE(recovery->whole());
+    ASSERT_FALSE(recovery->record);
+    EXPECT_THAT(recovery->record.error().what, HasSubstr("the machine is as it was found, but the record " + record + " stays: "));
+    EXPECT_THAT(recovery->record.error().what, HasSubstr("Read-only file system"));
+    EXPECT_TRUE(std::filesystem::exists(record));
+    files.writes.clear();
+    ASSERT_TRUE(recover(host, {}, record));
+    EXPECT_FALSE(files.writes.empty());
+  }
+  EXPECT_TRUE(recover(host, {}, record)->whole());
+  EXPECT_FALSE(std::filesystem::exists(record));
 }
 
 TEST_F(RecoverTest, ARecordThatOthersMayWriteToIsPutAside) {

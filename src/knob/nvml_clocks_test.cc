@@ -172,8 +172,8 @@ TEST_F(NvmlClocks, AKilledRunIsRestoredByAnotherProcess) {
   const std::vector<Knob*> all{memory, graphics};
   const auto report = recover(*host, all, record);
   ASSERT_TRUE(report) << report.error().text();
-  ASSERT_EQ(report->size(), 2u);
-  for (const auto& restored : *report) {
+  ASSERT_EQ(report->knobs.size(), 2u);
+  for (const auto& restored : report->knobs) {
     EXPECT_TRUE(restored.status) << restored.status.error().text();
     EXPECT_TRUE(restored.written);
   }

@@ -18,7 +18,6 @@
 #include "cli/borrow.h"
 #include "cli/cli.h"
 #include "cli/signals.h"
-#include "platform/platform.h"
 
 namespace polythrottle {
 namespace {
@@ -67,12 +66,12 @@ int hold(const std::string& program, const std::string& sysroot) {
   const Signals signals;
   ThisMachine here(sysroot);
   Host& host = here.host();
+  LeaseOptions options = lease_options(here);
+  options.watchdog.front() = program;
+  if (const auto back = bring_back_leftovers(host, options.record_path, {}); !back) return complain(back.error(), kExitFailure);
   const Machine machine = discover(host, {});
   std::vector<Knob*> knobs;
   for (const auto& knob : machine.knobs) knobs.push_back(knob.get());
-  LeaseOptions options = lease_options(here);
-  options.watchdog.front() = program;
-  if (const auto back = bring_back_leftovers(host, knobs, options.record_path, false); !back) return complain(back.error(), kExitFailure);
   auto lease = borrow(host, knobs, options);
   if (!lease) return complain(lease.error(), kExitFailure);
   answer("held");
