@@ -7,3 +7,5 @@ set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
 # Debian 12's libraries stand in /usr/lib/aarch64-linux-gnu; those that are headers alone are of no architecture.
 set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+# Not a warning but a note that gcc 10 changed how such a parameter is passed: everything here is compiled by one compiler.
+set(CMAKE_CXX_FLAGS_INIT -Wno-psabi)

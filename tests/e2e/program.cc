@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <thread>
 
@@ -29,7 +30,7 @@ fs::path folder() {
 }
 
 pid_t start(const std::vector<std::string>& arguments, const std::string& out, const std::string& err) {
-  std::vector<std::string> words{POLYTHROTTLE_PROGRAM};
+  std::vector<std::string> words = program_under_test();
   words.insert(words.end(), arguments.begin(), arguments.end());
   folder();
   const pid_t pid = fork();
@@ -39,13 +40,19 @@ pid_t start(const std::vector<std::string>& arguments, const std::string& out, c
     std::vector<char*> argv;
     for (auto& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
-    execv(argv[0], argv.data());
+    execvp(argv[0], argv.data());
     _exit(127);
   }
   return pid;
 }
 
 }  // namespace
+
+std::vector<std::string> program_under_test() {
+  const char* const given = std::getenv("POLYTHROTTLE_UNDER_TEST");
+  std::istringstream text(given != nullptr ? given : POLYTHROTTLE_PROGRAM);
+  return {std::istream_iterator<std::string>(text), {}};
+}
 
 Ran run(const std::vector<std::string>& arguments) {
   const std::string out = (folder() / "out").string(), err = (folder() / "err").string();

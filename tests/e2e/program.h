@@ -11,7 +11,10 @@ struct Ran {
   std::string out, err;
 };
 
-/// build/<preset>/bin/polythrottle with these arguments; waits for its end. HOME and the state folder are a scratch folder.
+/// The words that start the program: build/<preset>/bin/polythrottle, or those of the environment variable POLYTHROTTLE_UNDER_TEST, such as
+/// an emulator and a program for another CPU (tests/static/run).
+std::vector<std::string> program_under_test();
+/// The program with these arguments; waits for its end. HOME and the state folder are a scratch folder.
 Ran run(const std::vector<std::string>& arguments);
 /// Starts it and kills it with SIGKILL after so many milliseconds, unless it has ended by then; true if it was killed.
 bool run_and_kill(const std::vector<std::string>& arguments, int milliseconds);

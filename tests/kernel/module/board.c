@@ -24,10 +24,12 @@
 
 /* --- What the board does: clocks, and the power that follows from them ---------------------------------------------------------- */
 
-#define CPUS 2
+/* CPU 1 is a cluster of its own, which vanishes with it; the others are one. */
+#define CLUSTERS 2
+#define CLUSTER_OF(cpu) ((cpu) == 1)
 
 static DEFINE_SPINLOCK(board_lock);
-static unsigned int clock_khz[CPUS] = { 2035200, 2035200 };
+static unsigned int clock_khz[CLUSTERS] = { 2035200, 2035200 };
 static unsigned long gpu_hz = 1300500000;
 static u64 emc_hz = 2133000000;
 static u64 package_limit_uw = 15000000;
@@ -39,13 +41,13 @@ static u64 square(u64 mhz)
 	return mhz * mhz;
 }
 
-/* A CPU at its highest clock draws 2.6 W, the GPU 10.5 W, memory 2.2 W. */
+/* A cluster at its highest clock draws 2.6 W, the GPU 10.5 W, memory 2.2 W. */
 static u64 cpu_uw(void)
 {
 	u64 uw = 0;
 	int i;
 
-	for (i = 0; i < CPUS; i++)
+	for (i = 0; i < CLUSTERS; i++)
 		uw += 150000 + square(clock_khz[i] / 1000) * 6 / 10;
 	return min(uw, package_limit_uw);
 }
@@ -69,7 +71,7 @@ static void count_energy(void)
 	counted_to = now;
 }
 
-/* --- cpufreq: a policy for each CPU ---------------------------------------------------------------------------------------------- */
+/* --- cpufreq: a policy for each cluster------------------------------------------------------------------------------------------ */
 
 static struct cpufreq_frequency_table cpu_table[] = {
 	{ .frequency = 345600 }, { .frequency = 806400 }, { .frequency = 1190400 }, { .frequency = 2035200 },
@@ -78,9 +80,14 @@ static struct cpufreq_frequency_table cpu_table[] = {
 
 static int policy_init(struct cpufreq_policy *policy)
 {
+	int cpu;
+
 	policy->freq_table = cpu_table;
 	policy->cpuinfo.transition_latency = 100 * NSEC_PER_USEC;
-	policy->cur = clock_khz[policy->cpu % CPUS];
+	policy->cur = clock_khz[CLUSTER_OF(policy->cpu)];
+	for_each_possible_cpu(cpu)
+		if (CLUSTER_OF(cpu) == CLUSTER_OF(policy->cpu))
+			cpumask_set_cpu(cpu, policy->cpus);
 	return 0;
 }
 
@@ -93,14 +100,14 @@ static int policy_target(struct cpufreq_policy *policy, unsigned int index)
 {
 	spin_lock(&board_lock);
 	count_energy();
-	clock_khz[policy->cpu % CPUS] = cpu_table[index].frequency;
+	clock_khz[CLUSTER_OF(policy->cpu)] = cpu_table[index].frequency;
 	spin_unlock(&board_lock);
 	return 0;
 }
 
 static unsigned int policy_get(unsigned int cpu)
 {
-	return clock_khz[cpu % CPUS];
+	return clock_khz[CLUSTER_OF(cpu)];
 }
 
 static struct cpufreq_driver board_cpufreq = {

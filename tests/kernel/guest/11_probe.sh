@@ -1,2 +1,0 @@
-polythrottle probe >/tmp/probe 2>&1
-sed 's/^/note /' /tmp/probe >/dev/ttyS1
