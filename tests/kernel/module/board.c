@@ -157,6 +157,8 @@ static int gpu_get(struct device *dev, unsigned long *hz)
 static struct devfreq_dev_profile gpu_profile = {
 	.initial_freq = 1300500000,
 	.polling_ms = 20,
+	/* the default, a deferrable timer, may not fire for seconds while the guest is idle */
+	.timer = DEVFREQ_TIMER_DELAYED,
 	.target = gpu_target,
 	.get_dev_status = gpu_status,
 	.get_cur_freq = gpu_get,
