@@ -150,7 +150,7 @@ int apply(const ApplyOptions& o, Cli& cli) {
   if (!lease) return complain(lease.error(), kExitFailure);
   const Config found = (*lease)->found();
   const auto kept = cli.stop.stop_requested() ? Result<Kept>(fail(Errc::kTimeout, "interrupted"))
-                                              : keep_in_place(**lease, setting->knobs, setting->config, o.question.study, host.clock);
+                                              : keep_in_place(host, **lease, setting->knobs, setting->config, o.question.study);
   if (!kept) {
     const bool whole = give_back(**lease);
     Error why = kept.error();

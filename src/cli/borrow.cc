@@ -54,6 +54,22 @@ std::vector<std::string> describe_reboot(Host& host, const LeaseState& left, con
   return lines;
 }
 
+/// With persistence mode off an NVIDIA driver forgets locks and limits when the last program that uses it ends (nvml.h,
+/// nvmlDeviceSetPersistenceMode): as a rule, this one.
+Status stays_without_us(const Files& files, const Knob& knob) {
+  constexpr std::string_view kMount = "/nvml/";
+  for (const auto& path : knob.paths()) {
+    if (!path.starts_with(kMount)) continue;
+    const std::string gpu = path.substr(0, path.find('/', kMount.size()));
+    if (read_trimmed(files, gpu + "/persistence_mode").value_or("1") != "0") continue;
+    return fail(
+        Errc::kUnsupported,
+        fmt::format("keep {}: with persistence mode off the NVIDIA driver forgets it when this program ends", knob.parameter().name),
+        "'nvidia-smi -pm 1' turns it on");
+  }
+  return {};
+}
+
 }  // namespace
 
 LeaseOptions lease_options(ThisMachine& here) {
@@ -164,13 +180,13 @@ std::vector<std::string> describe_recovery(Host& host, const std::optional<Lease
   return lines;
 }
 
-Result<Kept> keep_in_place(Lease& lease, std::span<Knob* const> knobs, const Config& config, const std::string& source,
-                           const Clock& clock) {
+Result<Kept> keep_in_place(Host& host, Lease& lease, std::span<Knob* const> knobs, const Config& config, const std::string& source) {
   Kept kept;
   for (auto* knob : knobs) {
     const std::string& name = knob->parameter().name;
     const auto wanted = config.get(name);
     if (!wanted) continue;
+    TRY_STATUS(stays_without_us(host.files, *knob));
     TRY(const auto nodes, knob->found_nodes());
     const bool stays = std::any_of(nodes.begin(), nodes.end(), [](const auto& node) { return node.text.has_value(); });
     (stays ? kept.in_place : kept.ended).set(name, *wanted);
@@ -184,7 +200,7 @@ Result<Kept> keep_in_place(Lease& lease, std::span<Knob* const> knobs, const Con
                 fmt::format("keep {}={}: the machine reports {}", name, knob_text(name, wanted), got ? knob_text(name, *got) : "nothing"),
                 "another program or the firmware may be holding it");
   }
-  TRY_STATUS(lease.keep({.source = source, .config = setting_text(kept.in_place), .time = clock.wall_seconds()}));
+  TRY_STATUS(lease.keep({.source = source, .config = setting_text(kept.in_place), .time = host.clock.wall_seconds()}));
   set_at_once(AtOnce::kNothingHeld);
   return kept;
 }

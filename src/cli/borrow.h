@@ -65,8 +65,8 @@ struct Kept {
   Config ended;     ///< those that end with this program, such as a CPU quota
 };
 /// Sets the machine's part of `config`, proves it by reading back, and leaves it in place; `source` is the study or profile it comes from.
-/// Errors: those of Lease::apply and Lease::keep; kIo where the machine reports something else; kInvalid if nothing of it can stay. Then
-/// the lease goes on.
-Result<Kept> keep_in_place(Lease& lease, std::span<Knob* const> knobs, const Config& config, const std::string& source, const Clock& clock);
+/// Errors: those of Lease::apply and Lease::keep; kIo where the machine reports something else; kInvalid if nothing of it can stay;
+/// kUnsupported where an NVIDIA driver would forget it when this program ends (persistence mode off). Then the lease goes on.
+Result<Kept> keep_in_place(Host& host, Lease& lease, std::span<Knob* const> knobs, const Config& config, const std::string& source);
 
 }  // namespace polythrottle

@@ -18,7 +18,7 @@ class BorrowTest : public LeaseTest {
 
 TEST_F(BorrowTest, KeepsWhatStaysAndNamesWhatEnds) {
   auto lease = take(knobs);
-  const auto kept = keep_in_place(*lease, knobs, {{"a", 1.0}, {"c", 2.0}, {"memory", 8.0}, {"batch", 4.0}}, "b4.sqlite", clock);
+  const auto kept = keep_in_place(host, *lease, knobs, {{"a", 1.0}, {"c", 2.0}, {"memory", 8.0}, {"batch", 4.0}}, "b4.sqlite");
   ASSERT_TRUE(kept) << kept.error().text();
   EXPECT_EQ(kept->in_place, (Config{{"a", 1.0}, {"c", 2.0}}));
   EXPECT_EQ(kept->ended, (Config{{"memory", 8.0}}));
@@ -31,12 +31,35 @@ TEST_F(BorrowTest, KeepsWhatStaysAndNamesWhatEnds) {
 TEST_F(BorrowTest, KeepsNothingThatTheMachineDoesNotReport) {
   auto lease = take(knobs);
   files.lie.insert("/sys/c0");
-  const auto kept = keep_in_place(*lease, knobs, {{"a", 1.0}, {"c", 2.0}}, "b4.sqlite", clock);
+  const auto kept = keep_in_place(host, *lease, knobs, {{"a", 1.0}, {"c", 2.0}}, "b4.sqlite");
   ASSERT_FALSE(kept);
   EXPECT_THAT(kept.error().what, HasSubstr("keep c=2: the machine reports 3"));
   EXPECT_TRUE(give_back(*lease));
   EXPECT_EQ(files.nodes["/sys/a"], "3\n");
   EXPECT_FALSE(std::filesystem::exists(record));
+}
+
+/// A limit of an NVIDIA GPU.
+class GpuKnob final : public Knob {
+ public:
+  const Parameter& parameter() const override { return parameter_; }
+  Result<Value> read() override { return Value(1.0); }
+  Result<Value> write(const Value& wanted) override { return wanted; }
+  std::vector<std::string> paths() const override { return {"/nvml/GPU-0/power_limit_mw"}; }
+
+ private:
+  Parameter parameter_{"power_limit_watts", "W", Role::kPowerCap, {1.0, 2.0}, ""};
+};
+
+TEST_F(BorrowTest, KeepsNothingThatANvidiaDriverForgets) {
+  GpuKnob gpu;
+  auto lease = take({&a});
+  const std::vector<Knob*> knobs_here{&gpu};
+  files.nodes["/nvml/GPU-0/persistence_mode"] = "0\n";
+  const auto kept = keep_in_place(host, *lease, knobs_here, {{"power_limit_watts", 1.0}}, "b4.sqlite");
+  ASSERT_FALSE(kept);
+  EXPECT_EQ(kept.error().code, Errc::kUnsupported);
+  EXPECT_THAT(kept.error().what, HasSubstr("persistence mode off"));
 }
 
 /// A clock in a file.
@@ -75,7 +98,7 @@ TEST_F(BorrowTest, TakesNoClockOfAHotMachine) {
 TEST_F(BorrowTest, KeepsNothingWhereNothingStays) {
   auto lease = take({&memory});
   const std::vector<Knob*> only{&memory};
-  EXPECT_EQ(keep_in_place(*lease, only, {{"memory", 8.0}}, "b4.sqlite", clock).error().code, Errc::kInvalid);
+  EXPECT_EQ(keep_in_place(host, *lease, only, {{"memory", 8.0}}, "b4.sqlite").error().code, Errc::kInvalid);
 }
 
 TEST_F(BorrowTest, DescribesWhatADeadRunLeft) {

@@ -220,9 +220,9 @@ std::unique_ptr<Journal> with_points(std::unique_ptr<Journal> journal, Injection
 }
 
 /// Leaves the best setting in place, and says so; else gives the machine back, and says why. True if it is in place.
-bool keep_best(Lease& lease, std::span<Knob* const> knobs, const Result<Summary>& summary, const std::string& source, const Clock& clock) {
+bool keep_best(Host& host, Lease& lease, std::span<Knob* const> knobs, const Result<Summary>& summary, const std::string& source) {
   Result<Kept> kept = fail(Errc::kOutOfRange, "--keep: no best setting is known");
-  if (summary && summary->best) kept = keep_in_place(lease, knobs, summary->best->config, source, clock);
+  if (summary && summary->best) kept = keep_in_place(host, lease, knobs, summary->best->config, source);
   if (!kept) {
     const bool whole = give_back(lease);
     Error why = kept.error();
@@ -375,7 +375,7 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
 
   if (keeping) {
     giving_back.dismiss();
-    whole = keep_best(*lease, knobs, summary, std::filesystem::absolute(path).string(), device.host.clock);
+    whole = keep_best(device.host, *lease, knobs, summary, std::filesystem::absolute(path).string());
   }
 
   const bool interrupted = end->reason == StopReason::kInterrupted;

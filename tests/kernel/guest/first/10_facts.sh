@@ -40,7 +40,7 @@ put 200000000 $GPU/min_freq >/dev/null
 try "devfreq: min=max=200000000, busy: at the next clock below" 114750000 read $GPU/cur_freq
 put 0 $BOARD/gpu_busy >/dev/null
 gpu_runs_at() { [ "$(get $GPU/cur_freq)" = "$1" ]; }
-until_true 10 gpu_runs_at 306000000
+waits 10 gpu_runs_at 306000000
 try "devfreq: min=max=200000000, idle: at the next clock above" 306000000 read $GPU/cur_freq
 put 100 $BOARD/gpu_busy >/dev/null
 try "devfreq: max=0 takes the ceiling away" 1300500000 0 $GPU/max_freq read $GPU/max_freq
