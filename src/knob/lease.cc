@@ -19,6 +19,11 @@ namespace {
 
 using namespace lease;
 
+/// A limit of cpufreq is taken in force in a work queue, behind the write that asked for it (drivers/cpufreq/cpufreq.c, handle_update), so
+/// that a read straight after it may show the one before; on a busy machine that takes milliseconds.
+constexpr Seconds kSettling{0.5};
+constexpr Seconds kLookAgain{0.005};
+
 /// What a lease holds besides the knobs.
 struct Hold {
   LeaseOptions options;
@@ -47,6 +52,7 @@ class RealLease : public Lease {
     if (done_) return given_away();
     TRY_STATUS(see_to_the_watchdog());
     std::vector<const KnobGroup*> written;
+    bool moved = false;
     for (std::size_t i = 0; i < knobs_.size(); ++i) {
       KnobGroup* const group = knobs_[i]->group();
       if (group == nullptr) {
@@ -54,6 +60,7 @@ class RealLease : public Lease {
         if (changes.empty()) continue;
         TRY_STATUS(note(changes));
         TRY_STATUS(knobs_[i]->write(changes.entries().front().second));
+        moved = true;
       } else if (std::find(written.begin(), written.end(), group) == written.end()) {
         written.push_back(group);
         std::vector<std::size_t> members;
@@ -64,9 +71,10 @@ class RealLease : public Lease {
         if (changes.empty()) continue;
         TRY_STATUS(note(changes));
         TRY_STATUS(group->write(changes));
+        moved = true;
       }
     }
-    return now();
+    return moved ? now_with_patience(config) : now();
   }
 
   Result<Config> now() override {
@@ -116,6 +124,23 @@ class RealLease : public Lease {
   }
 
  private:
+  /// What is read once everything reads as asked for, or else in the end.
+  Result<Config> now_with_patience(const Config& config) {
+    const auto as_asked = [&](const Config& got) {
+      return std::all_of(got.entries().begin(), got.entries().end(), [&](const auto& entry) {
+        const auto wanted = config.get(entry.first);
+        return !wanted || *wanted == entry.second;
+      });
+    };
+    TRY(Config got, now());
+    const auto until = host_.clock.now() + kSettling;
+    while (!as_asked(got) && host_.clock.now() < until) {
+      host_.clock.sleep_until(host_.clock.now() + kLookAgain);
+      TRY(got, now());
+    }
+    return got;
+  }
+
   static tl::unexpected<Error> given_away() { return fail(Errc::kInvalid, "change the machine: this lease has ended"); }
 
   /// From here on the machine is nobody's, or whoever finds the record's.

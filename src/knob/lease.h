@@ -67,7 +67,8 @@ class Lease {
   virtual pid_t watchdog() const = 0;
   /// Writes the entries of `config` that are knobs of this lease (others are ignored), in the order the knobs were given, members of a
   /// group together where the first of them stands, and reads every knob of the lease back. A knob that was asked for the same value before
-  /// and still reports it is left alone. Answers what the machine then reports, which is not what was asked for where a node lies, rounds
+  /// and still reports it is left alone. Answers what the machine then reports (half a second's patience, for limits that come into force
+  /// behind their write), which is not what was asked for where a node lies, rounds
   /// or is held down by somebody else: the caller compares. Errors: kOutOfRange, kPermission, kInvalid ... of the first refusal; what was
   /// already written stays until the next apply or restore. kIo where the record cannot be renewed, or where the watchdog died and no other
   /// starts: then nothing is written, and no knob has refused anything.

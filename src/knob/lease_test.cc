@@ -58,6 +58,25 @@ TEST_F(LeaseTest, RestoresInReverseOnlyWhatWasMovedAndEveryNodeExactly) {
   EXPECT_EQ(lease->apply({{"a", 1.0}}).error().code, Errc::kInvalid);
 }
 
+TEST_F(LeaseTest, WaitsForWhatComesIntoForceBehindItsWrite) {
+  files.lie.insert("/sys/a");  // as cpufreq does: the write is taken, the limit follows
+  const auto later = clock.every(Seconds(0.1), [&] { files.nodes["/sys/a"] = "1\n"; });
+  const auto lease = take({&a, &b});
+  const auto got = lease->apply({{"a", 1.0}});
+  ASSERT_TRUE(got) << got.error().text();
+  EXPECT_EQ(got->get("a"), Value(1.0));
+}
+
+TEST_F(LeaseTest, DoesNotWaitForEverForWhatNeverComes) {
+  files.lie.insert("/sys/a");
+  const auto lease = take({&a, &b});
+  const auto began = clock.now();
+  const auto got = lease->apply({{"a", 1.0}});
+  ASSERT_TRUE(got) << got.error().text();
+  EXPECT_EQ(got->get("a"), Value(3.0));
+  EXPECT_LT((clock.now() - began).count(), 2.0);
+}
+
 TEST_F(LeaseTest, DestroyingItRestores) {
   ASSERT_TRUE(take({&a})->apply({{"a", 1.0}}));
   EXPECT_EQ(files.nodes["/sys/a"], "3\n");
