@@ -146,7 +146,12 @@ std::vector<pid_t> Process::children() const {
 
 void Process::kill_child(pid_t child) const {
   ::kill(child, SIGKILL);
-  for (char state = 'R'; state != 'Z' && state != '?'; state = state_of(std::to_string(child)).first) ::sched_yield();
+  // Its first thread may be gone while another still holds what it had open.
+  const auto threads = [&] {
+    std::error_code gone;
+    return std::distance(std::filesystem::directory_iterator("/proc/" + std::to_string(child) + "/task", gone), {});
+  };
+  for (char state = 'R'; (state != 'Z' && state != '?') || threads() > 1; state = state_of(std::to_string(child)).first) ::sched_yield();
 }
 
 }  // namespace polythrottle::e2e

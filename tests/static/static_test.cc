@@ -49,8 +49,9 @@ void expect_same(const json& got, const json& wanted, const std::string& at, con
 
 TEST_F(Static, TunesARecordedTableToTheSameAnswer) {
   for (const char* optimizer : {"polythrottle", "eic", "grid"}) {
-    const Words words{"tune", "--device", "recorded:" + small_table() + "#net", "--slo", "2x", "--seed", "7", "--optimizer", optimizer,
-                      "--quiet", "--json", "-"};
+    const Words words{
+        "tune",   "--device", "recorded:" + small_table() + "#net", "--slo", "2x", "--seed", "7", "--optimizer", optimizer, "--quiet",
+        "--json", "-"};
     const auto got = run(words), wanted = run_here(words);
     ASSERT_EQ(got.exit_code, 0) << got.err;
     ASSERT_EQ(wanted.exit_code, 0) << wanted.err;

@@ -1,5 +1,5 @@
 # What the tests of the guest share. Answers go to the second serial line, one a line:
-#   fact|WHAT|EXPECTED|WHAT THE KERNEL DID      test|NAME|ok or FAIL|WORDS      note|WORDS      end
+#   fact|WHAT|EXPECTED|WHAT THE KERNEL DID      told|WHAT IT DID      test|NAME|ok or FAIL|WORDS      note|WORDS      end
 
 CPU=/sys/devices/system/cpu
 POLICY0=$CPU/cpufreq/policy0
