@@ -27,7 +27,7 @@ class Progress {
   bool terminal_;
   Provenance provenance_;
   std::size_t budget_;
-  std::string best_;  ///< "best 1.2 J measured (-14 %), 6 % to spare"
+  std::string best_;      ///< "best 1.2 J measured (-14 %), 6 % to spare"
   std::string unproved_;  ///< what was said last of clocks that could not be read
   std::string label_;
 };

@@ -15,8 +15,8 @@ namespace {
 
 /// Flags about this run, not about the study.
 bool about_this_run(const std::string& name) {
-  static const std::set<std::string> names{"--study", "--resume", "--json",    "--csv",           "--quiet",         "--dry-run",
-                                           "--keep",  "--help",   "--sysroot", "--found-gpu-lock", "--found-mem-lock"};
+  static const std::set<std::string> names{"--study", "--resume",  "--json",           "--csv",           "--quiet", "--dry-run", "--keep",
+                                           "--help",  "--sysroot", "--found-gpu-lock", "--found-mem-lock"};
   return names.contains(name);
 }
 
@@ -56,9 +56,10 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
   c.add_option("--device", o.device, "cpu, command (default with --command), recorded:FILE.csv#WORKLOAD, sim:jetson-tx2, sim:jetson-orin")
       ->group(kWhat);
   c.add_option("--model", o.model, "ONNX file; on simulated boards efficientnet-b0, -b4, -b7 or bert-base")->group(kWhat);
-  c.add_option("--command", o.command,
-               "Program that does the work on this machine and prints a JSON line per batch; {NAME} stands for a knob's level, --knob gives "
-               "them (docs/command.md)")
+  c.add_option(
+       "--command", o.command,
+       "Program that does the work on this machine and prints a JSON line per batch; {NAME} stands for a knob's level, --knob gives "
+       "them (docs/command.md)")
       ->group(kWhat);
   c.add_option("--slo", o.slo, "Latency limit: p99=50ms, p95=80ms, mean=20ms, or 1.2x the reference's mean")->group(kWhat);
   c.add_option("--constraint", o.constraints, "Further limit, repeatable: power<=15W, throughput>=100/s, temperature<=70C, memory<=2GB")

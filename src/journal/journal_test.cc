@@ -79,8 +79,8 @@ TEST(ObservedJournal, TellsOfEachCallThatWritesBeforeAndAfterIt) {
   std::vector<std::string> told;
   const Journal* seen = nullptr;
   const auto note = [&](const std::string& text) { told.push_back(text + " " + std::to_string(seen->history().value().size())); };
-  const auto journal = observed_journal(
-      memory_journal(), {[&](const std::string& call) { note("before " + call); }, [&](const std::string& call) { note("after " + call); }});
+  const auto journal = observed_journal(memory_journal(), {[&](const std::string& call) { note("before " + call); },
+                                                           [&](const std::string& call) { note("after " + call); }});
   seen = journal.get();
   ASSERT_TRUE(journal->describe({{"seed", "1"}}));
   const TrialId id = journal->begin(advice(1), 0, 0.0).value();

@@ -3,8 +3,9 @@
 // drivers/powercap/intel_rapl_common.c.
 //
 // Levels are whole watts from a quarter of the highest limit to the highest. That is max_power_uw, which for long_term is the power that
-// the package's cooling is specified for. Powercap names no lower bound, so the quarter is a choice of this program. The hardware keeps limits in steps of 1/8 W or finer and cuts the rest, so that what reads back within one step of a level
-// counts as that level. The restore writes the exact numbers found.
+// the package's cooling is specified for. Powercap names no lower bound, so the quarter is a choice of this program. The hardware keeps
+// limits in steps of 1/8 W or finer and cuts the rest, so that what reads back within one step of a level counts as that level. The restore
+// writes the exact numbers found.
 
 #include <algorithm>
 #include <charconv>

@@ -2,8 +2,9 @@
 //
 //   energy = idle_watts_per_cpu x online CPUs x time + active_watts_per_cpu x CPU time of the work x (f / fmax)^2
 //
-// The work is this process, or what it has started (MeterOptions::work_cpu). f is the mean clock of the CPUs where cpufreq tells it, else the last factor is 1. The square stands between the linear rise of
-// dynamic power with the clock alone and the cube that a voltage falling along with the clock would give.
+// The work is this process, or what it has started (MeterOptions::work_cpu). f is the mean clock of the CPUs where cpufreq tells it, else
+// the last factor is 1. The square stands between the linear rise of dynamic power with the clock alone and the cube that a voltage falling
+// along with the clock would give.
 //
 // Defaults: 0.74 W per logical CPU at rest and 3.50 W at full load, hence 2.76 W for being busy: MIN_WATTS_AVG and MAX_WATTS_AVG that
 // Cloud Carbon Footprint (packages/aws, 2021) averages from SPECpower results of the servers in AWS. The single families there go from
@@ -37,12 +38,13 @@ class EstimateMeter : public Meter {
         start_(host.clock.now()),
         last_cpu_(work_cpu_()),
         last_ratio_(clock_ratio(1.0)) {
-    info_ = {.name = "estimate",
-             .boundary = "model: the share of " + options.worker + " plus the idle power of " + std::to_string(cpus) + " CPUs; no disks, no GPU",
-             .estimated = true,
-             .refresh = Seconds(1e-3),
-             .error = "+-50 % on each coefficient (1 sigma)",
-             .error_sources = {"idle_watts", "active_watts"}};
+    info_ = {
+        .name = "estimate",
+        .boundary = "model: the share of " + options.worker + " plus the idle power of " + std::to_string(cpus) + " CPUs; no disks, no GPU",
+        .estimated = true,
+        .refresh = Seconds(1e-3),
+        .error = "+-50 % on each coefficient (1 sigma)",
+        .error_sources = {"idle_watts", "active_watts"}};
     if (!clock_paths_.empty()) {
       info_.error += ", +-0.5 on the exponent of the clock";
       info_.error_sources.emplace_back("clock_exponent");

@@ -112,7 +112,8 @@ std::string search_sentence(const Summary& s) {
   out += fmt::format("; {:.1f} s{}. ", s.search_seconds, s.provenance == Provenance::kSimulated ? " of simulated time" : "");
   if (s.stop_reason == "running") return out + "It has not stopped yet, or was killed.";
   out += "Stopped: " + (s.stop_text.empty() ? s.stop_reason : s.stop_text);
-  if (s.expected_missed) out += fmt::format("; one more is expected to save at most {:.2g} %, wherever it goes", 100.0 * *s.expected_missed);
+  if (s.expected_missed)
+    out += fmt::format("; one more is expected to save at most {:.2g} %, wherever it goes", 100.0 * *s.expected_missed);
   return out + ".";
 }
 
