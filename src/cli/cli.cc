@@ -104,7 +104,7 @@ Status check_distinct(const std::vector<std::pair<std::string, std::string>>& ou
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const auto& [flag, path] = outputs[i];
     if (path.empty()) continue;
-    const auto same = [&](const std::string& other) {
+    const auto same = [&, &path = path](const std::string& other) {
       if (other.empty()) return false;
       if (path == "-" || other == "-") return path == other;
       return resolved(path) == resolved(other) && !is_special(path);

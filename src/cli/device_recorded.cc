@@ -17,7 +17,7 @@ Status restrict(RecordedTable& table, const std::map<std::string, std::vector<st
   std::map<std::string, std::vector<Value>> keep;
   for (const auto& [name, texts] : wanted) {
     const auto& all = table.space.parameters();
-    const auto p = std::find_if(all.begin(), all.end(), [&](const auto& candidate) { return candidate.name == name; });
+    const auto p = std::find_if(all.begin(), all.end(), [&name = name](const auto& candidate) { return candidate.name == name; });
     if (p == all.end()) return fail(Errc::kInvalid, fmt::format("--knob: the table has no knob '{}'", name));
     if (texts.empty()) keep[name].push_back(*table.reference.get(name));
     for (const auto& text : texts) {

@@ -52,7 +52,8 @@ Result<Config> parse_reference(const std::string& text, const std::vector<Parame
   if (text.empty()) return defaults;
   TRY(const auto pairs, parse_pairs(text));
   for (const auto& [name, value] : pairs) {
-    const auto p = std::find_if(parameters.begin(), parameters.end(), [&](const auto& candidate) { return candidate.name == name; });
+    const auto p =
+        std::find_if(parameters.begin(), parameters.end(), [&name = name](const auto& candidate) { return candidate.name == name; });
     if (p == parameters.end()) {
       std::string names;
       for (const auto& candidate : parameters) names += (names.empty() ? "" : ", ") + candidate.name;

@@ -29,6 +29,7 @@ class CommandWork : public ::testing::Test {
     options.line = CommandLine::parse(command).value();
     options.parameters = {{"batch", "", Role::kBatch, {1.0, 4.0}, ""},
                           {"mode", "", Role::kCategory, {std::string("a"), std::string("b")}, ""}};
+    work.reset();  // before the launcher of its programs
     launcher = std::make_unique<FakeLauncher>(clock, [behaviour](const Program&) { return behaviour; });
     work = command_workload(clock, *launcher, std::move(options));
   }

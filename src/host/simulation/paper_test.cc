@@ -38,7 +38,8 @@ class Calibration : public testing::TestWithParam<const char*> {};
 TEST_P(Calibration, EveryPublishedFigureIsSimulated) {
   const Fit& made = fit(GetParam());
   for (const auto& [key, value] : made.published.values) {
-    const auto found = std::find_if(made.figures.begin(), made.figures.end(), [&](const Figure& figure) { return figure.key == key; });
+    const auto found =
+        std::find_if(made.figures.begin(), made.figures.end(), [&key = key](const Figure& figure) { return figure.key == key; });
     EXPECT_NE(found, made.figures.end()) << key;
   }
 }
