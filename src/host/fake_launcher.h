@@ -18,6 +18,8 @@ struct FakeRun {
   std::vector<Line> lines;
   std::optional<Line> again;  ///< printed over and over after `lines`
   std::optional<Exit> exit;   ///< right after `lines`; absent, and without `again`: it hangs
+  /// What it prints when it is told a line; absent: it does not listen.
+  std::function<std::vector<Line>(const std::string& told)> answer{};
 };
 
 class FakeLauncher : public Launcher {
@@ -25,6 +27,7 @@ class FakeLauncher : public Launcher {
   FakeLauncher(FakeClock& clock, std::function<FakeRun(const Program&)> behaviour) : clock_(clock), behaviour_(std::move(behaviour)) {}
 
   std::vector<Program> started;
+  std::vector<std::string> said;  ///< to all of them
   int running = 0;
   std::optional<Error> refusal;  ///< of every start
 
@@ -57,6 +60,18 @@ class FakeLauncher : public Launcher {
       tail_ += next->text + '\n';
       if (tail_.size() > kTail) tail_.erase(0, tail_.size() - kTail);
       return next->text;
+    }
+    Status say(std::string_view line) override {
+      owner_.said.emplace_back(line);
+      if (!run_.answer) return fail(Errc::kInvalid, "talk to a program that does not listen");
+      for (auto& next : run_.answer(std::string(line))) run_.lines.push_back(std::move(next));
+      last_ = std::max(last_, owner_.clock_.now());
+      return {};
+    }
+    std::optional<Clock::TimePoint> wait(Clock::TimePoint deadline) override {
+      while (read_line(deadline)) {
+      }
+      return ended() ? std::optional(owner_.clock_.now()) : std::nullopt;
     }
     std::optional<Exit> ended() override { return printed_ >= run_.lines.size() && !run_.again ? run_.exit : std::nullopt; }
     void stop(Seconds) override { owner_.running -= std::exchange(alive_, 0); }

@@ -2,12 +2,14 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <ctime>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -103,13 +105,13 @@ class RealProcess final : public Process {
         guard_(spawned.guard),
         out_(spawned.out),
         err_(spawned.err),
+        in_(spawned.in),
         group_(spawned.pid) {
     account_->began(pid_);
   }
   ~RealProcess() override {
     stop(Seconds(0));
-    close_end(out_);
-    close_end(err_);
+    for (int* end : {&out_, &err_, &in_, &end_}) close_end(*end);
   }
   RealProcess(const RealProcess&) = delete;
   RealProcess& operator=(const RealProcess&) = delete;
@@ -124,6 +126,43 @@ class RealProcess final : public Process {
     }
     if (lines_.empty()) return std::nullopt;
     return lines_.take();
+  }
+
+  Status say(std::string_view line) override {
+    if (in_ < 0) return fail(Errc::kInvalid, "talk to a program that does not listen");
+    const std::string text = std::string(line) + '\n';
+    // A broken pipe would end us with SIGPIPE; it is blocked for this thread meanwhile, and taken back if it came.
+    sigset_t pipe_signal, before, pending;
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    ::sigpending(&pending);
+    const bool was_pending = sigismember(&pending, SIGPIPE) == 1;
+    ::pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+    ssize_t count = 0;
+    while ((count = ::write(in_, text.data(), text.size())) < 0 && errno == EINTR) {
+    }
+    const int reason = errno;
+    if (count < 0 && reason == EPIPE && !was_pending) {
+      const timespec at_once{};
+      ::sigtimedwait(&pipe_signal, nullptr, &at_once);
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (count == static_cast<ssize_t>(text.size())) return {};
+    if (count < 0 && reason == EPIPE) return fail(Errc::kIo, "talk to the program: it has closed its standard input");
+    if (count >= 0 || reason == EAGAIN) return fail(Errc::kBusy, "talk to the program: it does not read what it is told");
+    return tl::unexpected<Error>(system_error("talk to the program", reason));
+  }
+
+  std::optional<Clock::TimePoint> wait(Clock::TimePoint deadline) override {
+#ifdef SYS_pidfd_open
+    if (end_ < 0) end_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0U));  // Linux 5.3; without it its end is looked for
+#endif
+    while (true) {
+      if (over()) return clock_.now();
+      const Seconds left = deadline - clock_.now();
+      if (left <= Seconds(0)) return std::nullopt;
+      pump(end_ < 0 ? std::min(left, Seconds(0.001)) : left);
+    }
   }
 
   std::optional<Exit> ended() override {
@@ -210,16 +249,16 @@ class RealProcess final : public Process {
 
   /// Waits so long for output and takes what is there, of each pipe as much as it can hold. False if nothing came.
   bool pump(Seconds patience) {
-    pollfd ends[2];
+    pollfd ends[3];
     nfds_t count = 0;
-    for (const int end : {out_, err_}) {
+    for (const int end : {out_, err_, end_}) {
       if (end >= 0) ends[count++] = {.fd = end, .events = POLLIN, .revents = 0};
     }
     const int milliseconds = static_cast<int>(std::ceil(std::clamp(patience.count(), 0.0, 3600.0) * 1e3));
     if (::poll(ends, count, milliseconds) <= 0) return false;
     bool got = false;
     for (nfds_t i = 0; i < count; ++i) {
-      if (ends[i].revents != 0) got = take(ends[i].fd == out_ ? out_ : err_) || got;
+      if (ends[i].revents != 0 && ends[i].fd != end_) got = take(ends[i].fd == out_ ? out_ : err_) || got;
     }
     return got;
   }
@@ -245,7 +284,8 @@ class RealProcess final : public Process {
   Clock& clock_;
   std::shared_ptr<CpuAccount> account_;
   pid_t pid_, guard_;
-  int out_, err_;
+  int out_, err_, in_;
+  int end_ = -1;  ///< readable once the process is over
   Lines lines_;
   std::string tail_;
   std::optional<Exit> exit_;
@@ -262,7 +302,7 @@ class RealLauncher final : public Launcher {
     return {};
   }
   Result<std::unique_ptr<Process>> start(const Program& program) override {
-    TRY(const Spawned spawned, spawn(program.words, program.environment));
+    TRY(const Spawned spawned, spawn(program));
     return std::make_unique<RealProcess>(clock_, account_, spawned);
   }
   Seconds cpu_time() const override { return account_->total(); }

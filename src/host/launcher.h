@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -12,10 +13,25 @@
 
 namespace polythrottle {
 
+/// Where a program's standard output and error go.
+enum class Output {
+  kRead,     ///< to us: Process::read_line and tail
+  kOurs,     ///< where ours go
+  kDropped,  ///< /dev/null
+};
+/// What it reads.
+enum class Input {
+  kNothing,  ///< /dev/null
+  kOurs,     ///< what we read, unless that is a terminal: a process group of its own may not read there
+  kTalk,     ///< what Process::say writes
+};
+
 /// What to start: words[0] is a path, or a name looked for in PATH; no shell reads them.
 struct Program {
   std::vector<std::string> words;
-  std::map<std::string, std::string> environment;  ///< added to ours
+  std::map<std::string, std::string> environment{};  ///< added to ours
+  Output output = Output::kRead;
+  Input input = Input::kNothing;
 };
 
 /// How a process ended.
@@ -34,6 +50,12 @@ class Process {
   /// The next line of its standard output, without its end; any bytes. Nothing if none is complete by `deadline` (in the past: what is
   /// there already), or if no more will come: see `ended`. What it prints last without a line end is a line too.
   virtual std::optional<std::string> read_line(Clock::TimePoint deadline) = 0;
+  /// Writes a line to it (Input::kTalk); `line` without its end. Never waits for a program that does not read. Errors: kInvalid where it
+  /// does not listen; kIo where it has closed its input or ended; kBusy where its pipe is full.
+  virtual Status say(std::string_view line) = 0;
+  /// Waits for its end, at most until `deadline`; its output is read on meanwhile. The time at which it was seen to end, as close behind
+  /// the end as the kernel tells; nothing if it runs on.
+  virtual std::optional<Clock::TimePoint> wait(Clock::TimePoint deadline) = 0;
   /// How it ended, once it has and all its lines are read.
   virtual std::optional<Exit> ended() = 0;
   /// SIGTERM to the whole group; what is left of it after `grace` gets SIGKILL. Calling it again does nothing.
@@ -48,7 +70,7 @@ class Launcher {
   virtual ~Launcher() = default;
   /// Can it be started? Errors: kNotFound, kPermission.
   virtual Status check(const std::string& program) const = 0;
-  /// The process reads nothing (/dev/null), inherits no descriptor of ours but its two outputs, has no signal blocked or ignored, and dies
+  /// The process inherits no descriptor of ours but its standard ones as `Program` says, has no signal blocked or ignored, and dies
   /// with us: no part of its group outlives this process, however that ends. Errors: kNotFound, kPermission, kIo.
   virtual Result<std::unique_ptr<Process>> start(const Program& program) = 0;
   /// CPU time (user and system) of all process groups started here, ended ones included. Never decreases. What a process of a group

@@ -228,5 +228,44 @@ TEST_F(RealLauncher, NothingOutlivesUsHoweverWeEnd) {
   EXPECT_FALSE(runs(leader));
 }
 
+TEST_F(RealLauncher, TalksToAProgramThatListens) {
+  Program program{.words = {"sh", "-c", "while read -r told; do echo \"heard $told\"; done; echo over"}, .input = Input::kTalk};
+  auto process = *launcher->start(program);
+  ASSERT_TRUE(process->say("one two"));
+  EXPECT_EQ(line(*process), "heard one two");
+  ASSERT_TRUE(process->say("three"));
+  EXPECT_EQ(line(*process), "heard three");
+}
+
+TEST_F(RealLauncher, SaysThatAProgramDoesNotListen) {
+  auto deaf = shell("exec sleep 60");
+  EXPECT_EQ(deaf->say("x").error().code, Errc::kInvalid);
+  auto closed = *launcher->start(Program{.words = {"sh", "-c", "exec <&-; echo closed; exec sleep 60"}, .input = Input::kTalk});
+  EXPECT_EQ(line(*closed), "closed");
+  EXPECT_EQ(closed->say("x").error().code, Errc::kIo);  // and no SIGPIPE
+  auto idle = *launcher->start(Program{.words = {"sleep", "60"}, .input = Input::kTalk});
+  Status told;
+  const std::string text(4000, 'x');
+  for (int i = 0; told && i < 1000; ++i) told = idle->say(text);
+  ASSERT_FALSE(told);
+  EXPECT_EQ(told.error().code, Errc::kBusy);
+}
+
+TEST_F(RealLauncher, WaitsForTheEnd) {
+  auto process = *launcher->start(Program{.words = {"sh", "-c", "read -r line; exit 7"}, .input = Input::kTalk});
+  EXPECT_FALSE(process->wait(clock->now() + Seconds(0.01)).has_value());
+  ASSERT_TRUE(process->say("go"));
+  EXPECT_TRUE(process->wait(soon()).has_value());
+  ASSERT_TRUE(process->ended().has_value());
+  EXPECT_EQ(process->ended()->code, 7);
+}
+
+TEST_F(RealLauncher, DropsOutputThatNobodyWants) {
+  auto process = *launcher->start(Program{.words = {"sh", "-c", "seq 100000; exit 3"}, .output = Output::kDropped});
+  ASSERT_TRUE(process->wait(soon()).has_value());
+  EXPECT_EQ(process->ended()->code, 3);
+  EXPECT_THAT(process->tail(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace polythrottle

@@ -35,6 +35,7 @@ struct Pipe {
     return {};
   }
   int take_read() { return std::exchange(read, -1); }
+  int take_write() { return std::exchange(write, -1); }
 
  private:
   /// Somebody may have started us with standard input or output closed; the child's would then be overwritten while they are set up.
@@ -64,7 +65,12 @@ void let_go_of_descriptors(unsigned first, bool at_exec) {
   }
 }
 
-[[noreturn]] void become(const char* path, char** argv, char** environment, int out, int err, int failure, pid_t parent) {
+/// Descriptors that become the standard ones of the child; -1: /dev/null.
+struct Streams {
+  int in = -1, out = -1, err = -1;
+};
+
+[[noreturn]] void become(const char* path, char** argv, char** environment, const Streams& streams, int failure, pid_t parent) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(127);  // it died before the line above
@@ -72,10 +78,13 @@ void let_go_of_descriptors(unsigned first, bool at_exec) {
   sigset_t none;
   sigemptyset(&none);
   ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
-  const int nothing = ::open("/dev/null", O_RDONLY);
-  ::dup2(nothing, STDIN_FILENO);
-  ::dup2(out, STDOUT_FILENO);
-  ::dup2(err, STDERR_FILENO);
+  const int nothing = ::open("/dev/null", O_RDWR);
+  const auto put = [&](int from, int to) {
+    if (from != to) ::dup2(from < 0 ? nothing : from, to);
+  };
+  put(streams.in, STDIN_FILENO);
+  put(streams.out, STDOUT_FILENO);
+  put(streams.err, STDERR_FILENO);
   let_go_of_descriptors(STDERR_FILENO + 1, true);
   ::execve(path, argv, environment);
   const int reason = errno;
@@ -160,20 +169,39 @@ Result<std::string> find_program(const std::string& name) {
   return tl::unexpected<Error>(std::move(closest));
 }
 
-Result<Spawned> spawn(const std::vector<std::string>& words, const std::map<std::string, std::string>& environment) {
-  TRY(const std::string path, find_program(words.empty() ? std::string() : words.front()));
-  Pipe out, err, failure;
-  for (Pipe* pipe : {&out, &err, &failure}) TRY_STATUS(pipe->open());
-  std::vector<std::string> arguments = words, variables = merged(environment);
+Result<Spawned> spawn(const Program& program) {
+  TRY(const std::string path, find_program(program.words.empty() ? std::string() : program.words.front()));
+  Pipe in, out, err, failure;
+  TRY_STATUS(failure.open());
+  Streams streams;
+  if (program.output == Output::kRead) {
+    TRY_STATUS(out.open());
+    TRY_STATUS(err.open());
+    streams.out = out.write;
+    streams.err = err.write;
+  } else if (program.output == Output::kOurs) {
+    streams.out = STDOUT_FILENO;
+    streams.err = STDERR_FILENO;
+  }
+  if (program.input == Input::kTalk) {
+    TRY_STATUS(in.open());
+    streams.in = in.read;
+  } else if (program.input == Input::kOurs && !::isatty(STDIN_FILENO)) {
+    streams.in = STDIN_FILENO;
+  }
+  std::vector<std::string> arguments = program.words, variables = merged(program.environment);
   const std::vector<char*> argv = pointers(arguments), envp = pointers(variables);
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return tl::unexpected<Error>(system_error("start " + path, errno));
   if (pid == 0) {
-    become(path.c_str(), const_cast<char**>(argv.data()), const_cast<char**>(envp.data()), out.write, err.write, failure.write, parent);
+    become(path.c_str(), const_cast<char**>(argv.data()), const_cast<char**>(envp.data()), streams, failure.write, parent);
   }
   ::setpgid(pid, pid);  // here too, so that the group is there when we go on, whoever of us was faster
-  ::close(std::exchange(failure.write, -1));
+  // Not for the guard, which would keep the child from noticing that nobody reads or talks any more.
+  for (int* end : {&failure.write, &in.read, &out.write, &err.write}) {
+    if (*end >= 0) ::close(std::exchange(*end, -1));
+  }
   int reason = 0;
   ssize_t got = 0;
   while ((got = ::read(failure.read, &reason, sizeof reason)) < 0 && errno == EINTR) {
@@ -184,8 +212,10 @@ Result<Spawned> spawn(const std::vector<std::string>& words, const std::map<std:
     if (reason == ENOEXEC) error.hint = "it is no program for this machine; a script needs #! in its first line";
     return tl::unexpected<Error>(std::move(error));
   }
-  Spawned made{.pid = pid, .out = out.take_read(), .err = err.take_read()};
-  for (const int end : {made.out, made.err}) ::fcntl(end, F_SETFL, O_NONBLOCK);
+  Spawned made{.pid = pid, .out = out.take_read(), .err = err.take_read(), .in = in.take_write()};
+  for (const int end : {made.out, made.err, made.in}) {
+    if (end >= 0) ::fcntl(end, F_SETFL, O_NONBLOCK);
+  }
   made.guard = start_guard(pid);
   return made;
 }

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,14 @@
 
 namespace polythrottle {
 
+/// One part of what a meter covers, where it tells them apart.
+struct Rail {
+  std::string name;                   ///< "VDD_CPU_CV", "package-0", "core"; unique in its meter
+  std::string boundary;               ///< what is inside, where the name does not say it
+  std::optional<std::size_t> inside;  ///< index of the rail that contains it; absent: beside the others
+  bool counted = true;                ///< is it part of the meter's energy? Never true of two rails one of which contains the other
+};
+
 /// What people must know to believe a joule.
 struct MeterInfo {
   std::string name;        ///< "rapl", "ina3221", "estimate"
@@ -24,12 +33,20 @@ struct MeterInfo {
   Seconds read_cost{0};    ///< time one read takes, measured at discovery
   std::string error;       ///< its stated error in words: "+-50 % on each coefficient (1 sigma)"
   std::vector<std::string> error_sources;  ///< names of the entries of MeterSample::one_sigma
+  std::vector<Rail> rails;                 ///< empty: it knows only the whole
+  std::vector<std::string> remarks;        ///< what was found out when it was looked at: a cross-check that failed, a method chosen
 };
 
+/// Errors come in three kinds. A *shared* one is the same in every reading (a gain, an offset) and cancels in a ratio as far as both
+/// sides have it. One of the *edge* is that of a single reading: how old the number was, and its last digit. One of *sampling* grows with
+/// time: what a power sensor did not see between its readings. Window puts them together.
 struct MeterSample {
   Clock::TimePoint at;
-  Joules energy;                  ///< since the meter was made; never decreases, wrap-around already undone
-  std::vector<Joules> one_sigma;  ///< change of `energy` if the k-th error source were off by +1 standard deviation
+  Joules energy;                    ///< since the meter was made; never decreases, wrap-around already undone
+  std::vector<Joules> one_sigma{};  ///< shared: change of `energy` if the k-th error source were off by +1 standard deviation
+  Joules edge{};                    ///< 1 standard deviation, independent of other readings
+  double sampling_variance = 0.0;   ///< J^2, of `energy`; never decreases, and differences of it add up
+  std::vector<Joules> rails{};      ///< energy of each of MeterInfo::rails, as `energy`
 };
 
 /// Read by one thread at a time.

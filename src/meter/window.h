@@ -12,7 +12,11 @@ namespace polythrottle {
 struct WindowReading {
   Seconds elapsed{0};
   Joules energy;
-  std::vector<Joules> one_sigma;  ///< per error source of the meter
+  std::vector<Joules> one_sigma;  ///< shared: per error source of the meter
+  Joules own_error;               ///< 1 standard deviation of this window alone: both edges, and sampling
+  std::vector<Joules> rails;      ///< per rail of the meter
+  std::size_t reads = 0;          ///< of the meter, opening and closing included
+  Seconds reading_time{0};        ///< that all of them took: what measuring cost
   /// The meter's readings from opening to closing, both included, at least 0.9 x the block length apart (unless the whole window is
   /// shorter): the caller forms blocks from them for a statistical error.
   std::vector<MeterSample> samples;
@@ -29,6 +33,8 @@ class Window {
   /// Ends the window. Errors: the first failed read; kCorrupt if energy did not advance over a window longer than 20 refresh periods;
   /// kInvalid if it was closed before.
   virtual Result<WindowReading> close() = 0;
+  /// What it saw until its last whole block; reads nothing. From any thread. Errors: as of `close`; kBusy before the first block.
+  virtual Result<WindowReading> so_far() const = 0;
 
  protected:
   Window() = default;

@@ -28,6 +28,9 @@ struct Budget {
   std::optional<Seconds> limit;
   double quantile = 0.0;
   std::uint64_t seed = 0;  ///< of this trial: which repeat of a recorded cell is drawn
+  /// Where given, work goes on after `at_least` and `samples` until this says so, or `at_most`. Asked now and then, on the thread that
+  /// called `run`, with what is done so far; must be quick.
+  std::function<bool(const struct Work&)> enough;
 };
 
 /// One answered request (open loop) or one finished batch (closed loop).
@@ -41,9 +44,11 @@ struct Work {
   std::size_t inferences = 0;
   Clock::TimePoint began, ended;        ///< of the counted stretch
   std::vector<Completion> completions;  ///< in order of completion
-  std::optional<Metrics> ready;         ///< recorded tables: metrics as somebody measured them; then no window is opened
-  bool cut_short = false;               ///< ended early because the limit was certainly broken
-  bool saturated = false;               ///< open loop: requests came faster than the device answered; latency grows with the window
+  /// Latencies that the program itself summed up, by metric name, where it does not tell each; then `completions` may be empty.
+  Metrics summary;
+  std::optional<Metrics> ready;  ///< recorded tables: metrics as somebody measured them; then no window is opened
+  bool cut_short = false;        ///< ended early because the limit was certainly broken
+  bool saturated = false;        ///< open loop: requests came faster than the device answered; latency grows with the window
   std::vector<std::string> notes;
 };
 
