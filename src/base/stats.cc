@@ -6,6 +6,34 @@
 #include <numeric>
 
 namespace polythrottle {
+namespace {
+
+/// Regularized incomplete beta function by its continued fraction (NIST Digital Library of Mathematical Functions, 8.17.22), evaluated
+/// by Lentz's method. Converges fast for x < (a + 1) / (a + b + 2); the symmetry I_x(a, b) = 1 - I_{1-x}(b, a) covers the rest.
+double incomplete_beta(double a, double b, double x) {
+  if (x <= 0.0) return 0.0;
+  if (x >= 1.0) return 1.0;
+  if (x > (a + 1.0) / (a + b + 2.0)) return 1.0 - incomplete_beta(b, a, 1.0 - x);
+  constexpr double kTiny = 1e-300;
+  const auto away_from_zero = [](double v) { return std::abs(v) < kTiny ? kTiny : v; };
+  double d = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0)), c = 1.0, fraction = d;
+  for (int m = 1; m < 1000; ++m) {
+    const double even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
+    const double odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
+    double step = 1.0;
+    for (const double term : {even, odd}) {
+      d = 1.0 / away_from_zero(1.0 + term * d);
+      c = away_from_zero(1.0 + term / c);
+      step = c * d;
+      fraction *= step;
+    }
+    if (std::abs(step - 1.0) < 1e-15) break;
+  }
+  const double log_front = std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) + a * std::log(x) + b * std::log1p(-x);
+  return std::exp(log_front) * fraction / a;
+}
+
+}  // namespace
 
 double normal_cdf(double z) { return 0.5 * std::erfc(-z / std::numbers::sqrt2); }
 
@@ -15,6 +43,20 @@ double normal_quantile(double p) {
   for (int i = 0; i < 60; ++i) {
     const double middle = 0.5 * (low + high);
     (normal_cdf(middle) < p ? low : high) = middle;
+  }
+  return 0.5 * (low + high);
+}
+
+double student_quantile(double p, double degrees) {
+  if (p < 0.5) return -student_quantile(1.0 - p, degrees);
+  if (degrees > 1e7) return normal_quantile(p);
+  // Above t lies half of I_x(degrees / 2, 1 / 2), x = degrees / (degrees + t^2): Abramowitz and Stegun 26.7.1 with 26.5.27.
+  const auto above = [&](double t) { return 0.5 * incomplete_beta(0.5 * degrees, 0.5, degrees / (degrees + t * t)); };
+  double low = 0.0, high = 1.0;
+  while (above(high) > 1.0 - p && high < 1e300) low = high, high *= 2.0;
+  for (int i = 0; i < 100; ++i) {
+    const double middle = 0.5 * (low + high);
+    (above(middle) > 1.0 - p ? low : high) = middle;
   }
   return 0.5 * (low + high);
 }

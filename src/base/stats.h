@@ -11,6 +11,8 @@ namespace polythrottle {
 double normal_cdf(double z);
 /// Its inverse. p in (0, 1); error below 1e-9.
 double normal_quantile(double p);
+/// Quantile of Student's t with `degrees` > 0 degrees of freedom, which need not be a whole number. p in (0, 1); error below 1e-8 of its size.
+double student_quantile(double p, double degrees);
 
 /// Arithmetic mean; 0 for an empty sample.
 double mean(std::span<const double> values);

@@ -44,6 +44,38 @@ TEST(Quantile, StandardErrorAgreesWithRepeatedSampling) {
   EXPECT_NEAR(mean(stated) / std::sqrt(variance(p95s)), 1.0, 0.15);
 }
 
+TEST(StudentQuantile, AgreesWithPublishedTables) {
+  // NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2: upper critical values, to three digits behind the point.
+  const struct {
+    double degrees, at_975, at_95;
+  } rows[]{{1, 12.706, 6.314}, {2, 4.303, 2.920},  {3, 3.182, 2.353},  {4, 2.776, 2.132},
+           {9, 2.262, 1.833},  {30, 2.042, 1.697}, {100, 1.984, 1.660}};
+  for (const auto& row : rows) {
+    EXPECT_NEAR(student_quantile(0.975, row.degrees), row.at_975, 6e-4) << row.degrees;
+    EXPECT_NEAR(student_quantile(0.95, row.degrees), row.at_95, 6e-4) << row.degrees;
+    EXPECT_NEAR(student_quantile(0.05, row.degrees), -row.at_95, 6e-4) << row.degrees;
+  }
+  EXPECT_NEAR(student_quantile(0.5, 5.0), 0.0, 1e-9);
+}
+
+TEST(StudentQuantile, HasClosedFormsForOneAndTwoDegrees) {
+  for (const double p : {0.6, 0.9, 0.975, 0.9999}) {
+    EXPECT_NEAR(student_quantile(p, 1.0) / std::tan(M_PI * (p - 0.5)), 1.0, 1e-8) << p;
+    EXPECT_NEAR(student_quantile(p, 2.0) / ((2.0 * p - 1.0) / std::sqrt(2.0 * p * (1.0 - p))), 1.0, 1e-8) << p;
+  }
+}
+
+TEST(StudentQuantile, BecomesTheNormalOne) {
+  for (const double degrees : {1e5, 1e7, 1e9, static_cast<double>(INFINITY)})
+    EXPECT_NEAR(student_quantile(0.975, degrees), 1.959964, 3e-5) << degrees;
+  double before = INFINITY;
+  for (double degrees = 0.5; degrees < 1e8; degrees *= 1.7) {
+    const double now = student_quantile(0.975, degrees);
+    EXPECT_LT(now, before + 1e-9) << degrees;
+    before = now;
+  }
+}
+
 TEST(Binomial, TailAgreesWithHandComputedValues) {
   EXPECT_NEAR(binomial_cdf(0, 59, 0.05), std::pow(0.95, 59), 1e-12);
   EXPECT_NEAR(binomial_cdf(1, 2, 0.5), 0.75, 1e-12);

@@ -90,6 +90,18 @@ std::map<std::string, std::string> machine_facts(const Host& host) {
   return facts;
 }
 
+MeterDiscovery discover_meters(Host& host, const MeterOptions& options) {
+  std::vector<const MeterDriver*> drivers(meter_drivers().begin(), meter_drivers().end());
+  std::stable_sort(drivers.begin(), drivers.end(), [](const auto* a, const auto* b) { return a->preference < b->preference; });
+  MeterDiscovery all;
+  for (const MeterDriver* driver : drivers) {
+    auto found = driver->discover(host, options);
+    append(all.meters, std::move(found.meters));
+    append(all.absent, std::move(found.absent));
+  }
+  return all;
+}
+
 Machine discover(Host& host, const MeterOptions& options) {
   Machine machine;
   std::vector<const KnobDriver*> knob_order(knob_drivers().begin(), knob_drivers().end());
@@ -108,13 +120,9 @@ Machine discover(Host& host, const MeterOptions& options) {
     return std::any_of(machine.knobs.begin(), machine.knobs.end(),
                        [&](const auto& knob) { return knob->parameter().name == absence.name; });
   });
-  std::vector<const MeterDriver*> drivers(meter_drivers().begin(), meter_drivers().end());
-  std::stable_sort(drivers.begin(), drivers.end(), [](const auto* a, const auto* b) { return a->preference < b->preference; });
-  for (const MeterDriver* driver : drivers) {
-    auto found = driver->discover(host, options);
-    append(machine.meters, std::move(found.meters));
-    append(machine.absent_meters, std::move(found.absent));
-  }
+  MeterDiscovery found_meters = discover_meters(host, options);
+  machine.meters = std::move(found_meters.meters);
+  machine.absent_meters = std::move(found_meters.absent);
   machine.gauges = discover_gauges(host);
   machine.coupling = coupling_of(machine.knobs);
   machine.gpu = nvidia_gpu(host.files);

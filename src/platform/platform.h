@@ -28,6 +28,9 @@ struct Machine {
   std::string description;  ///< "AMD EPYC, 2 logical CPUs, Linux 6.18.44"; a board says its own name
 };
 
+/// Asks the meters' drivers alone; preferred first. Only looks. The host outlives what is found.
+MeterDiscovery discover_meters(Host& host, const MeterOptions& options);
+
 /// Asks every driver. Only looks: nothing of the machine is written. The host outlives what is found.
 Machine discover(Host& host, const MeterOptions& options);
 

@@ -215,12 +215,7 @@ Saving compare(const Estimate& best, const Estimate& baseline) {
   out.ratio = 1.0 - ratio;
   if (!best.std_error && !baseline.std_error && best.shared.empty() && baseline.shared.empty()) return out;
   const auto relative = [](const Estimate& e) { return e.std_error ? *e.std_error / e.value : 0.0; };
-  double variance = relative(best) * relative(best) + relative(baseline) * relative(baseline);
-  std::map<std::string, double> difference;
-  for (const auto& s : best.shared) difference[s.source] += s.relative;
-  for (const auto& s : baseline.shared) difference[s.source] -= s.relative;
-  for (const auto& [source, d] : difference) variance += d * d;
-  const double reach = 1.96 * std::sqrt(variance);
+  const double reach = 1.96 * std::hypot(relative(best), relative(baseline), best.shared_difference(baseline));
   out.low = 1.0 - ratio * std::exp(reach);
   out.high = 1.0 - ratio * std::exp(-reach);
   return out;

@@ -52,6 +52,15 @@ double Estimate::shared_relative() const {
   return std::sqrt(sum);
 }
 
+double Estimate::shared_difference(const Estimate& other) const {
+  std::map<std::string_view, double> difference;
+  for (const auto& s : shared) difference[s.source] += s.relative;
+  for (const auto& s : other.shared) difference[s.source] -= s.relative;
+  double sum = 0.0;
+  for (const auto& [source, d] : difference) sum += d * d;
+  return std::sqrt(sum);
+}
+
 std::optional<double> Estimate::total_std_error() const {
   if (!std_error && shared.empty()) return std::nullopt;
   return std::hypot(std_error.value_or(0.0), shared_relative() * value);
@@ -68,7 +77,10 @@ const MetricRow* find_metric(std::string_view name) {
 
 std::string format_metric(std::string_view name, double value) {
   const MetricRow* row = find_metric(name);
-  const std::string_view unit = row ? row->unit : "";
+  return format_si(value, row ? row->unit : "");
+}
+
+std::string format_si(double value, std::string_view unit) {
   if (!std::isfinite(value)) return "-";
   if (unit == "degC") return fmt::format("{:.1f} degC", value);
   if (unit == "/s") return fmt::format("{:.4g} /s", value);

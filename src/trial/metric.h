@@ -36,6 +36,8 @@ struct Estimate {
 
   /// Combined relative standard error of `shared`.
   double shared_relative() const;
+  /// What is left of the shared errors of both in the ratio of this and `other`, relative: a gain cancels, an offset as far as both have it.
+  double shared_difference(const Estimate& other) const;
   /// Statistical and shared error together, absolute; nullopt where the statistical one is unknown and there is no shared one.
   std::optional<double> total_std_error() const;
 };
@@ -75,5 +77,7 @@ inline constexpr std::string_view kWrite = "write_seconds";
 
 /// "12.3 ms", "1.20 J": a value of this metric for people, three significant digits, SI prefix.
 std::string format_metric(std::string_view name, double value);
+/// The same of a value in `unit`: "J", "s", "W", ...
+std::string format_si(double value, std::string_view unit);
 
 }  // namespace polythrottle

@@ -14,7 +14,9 @@ bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; 
 
 constexpr std::string_view kForAShell = "|&;<>()$`";
 
-tl::unexpected<Error> open_quote(char quote) { return fail(Errc::kInvalid, fmt::format("--command: a quote {} is not closed", quote)); }
+tl::unexpected<Error> open_quote(std::string_view flag, char quote) {
+  return fail(Errc::kInvalid, fmt::format("{}: a quote {} is not closed", flag, quote));
+}
 
 }  // namespace
 
@@ -23,13 +25,12 @@ bool is_knob_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), [](char c) { return is_letter(c) || is_digit(c); });
 }
 
-Result<CommandLine> CommandLine::parse(std::string_view text) {
-  if (text.find('\0') != std::string_view::npos) return fail(Errc::kInvalid, "--command: it holds a NUL");
-  CommandLine out;
-  out.text_ = text;
+Result<std::vector<std::string>> shell_words(std::string_view text, std::string_view flag) {
+  if (text.find('\0') != std::string_view::npos) return fail(Errc::kInvalid, fmt::format("{}: it holds a NUL", flag));
+  std::vector<std::string> out;
   std::optional<std::string> word;
   const auto end_word = [&] {
-    if (word) out.words_.push_back(out.pieces_of(*word));
+    if (word) out.push_back(std::move(*word));
     word.reset();
   };
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -41,7 +42,7 @@ Result<CommandLine> CommandLine::parse(std::string_view text) {
     if (!word) word.emplace();
     if (c == '\'') {
       const std::size_t end = text.find('\'', i + 1);
-      if (end == std::string_view::npos) return open_quote(c);
+      if (end == std::string_view::npos) return open_quote(flag, c);
       *word += text.substr(i + 1, end - i - 1);
       i = end;
     } else if (c == '"') {
@@ -51,19 +52,27 @@ Result<CommandLine> CommandLine::parse(std::string_view text) {
         if (quotes) ++i;
         *word += text[i];
       }
-      if (i == text.size()) return open_quote(c);
+      if (i == text.size()) return open_quote(flag, c);
     } else if (c == '\\') {
-      if (++i == text.size()) return fail(Errc::kInvalid, "--command: it ends in a backslash");
+      if (++i == text.size()) return fail(Errc::kInvalid, fmt::format("{}: it ends in a backslash", flag));
       *word += text[i];
     } else if (kForAShell.find(c) != std::string_view::npos) {
-      return fail(Errc::kInvalid, fmt::format("--command: no shell reads it, and '{}' outside quotes means something to a shell only", c),
+      return fail(Errc::kInvalid, fmt::format("{}: no shell reads it, and '{}' outside quotes means something to a shell only", flag, c),
                   "quote it, or write sh -c '...'");
     } else {
       *word += c;
     }
   }
   end_word();
-  if (out.words_.empty()) return fail(Errc::kInvalid, "--command is empty", "name the program and its arguments");
+  if (out.empty()) return fail(Errc::kInvalid, fmt::format("{} is empty", flag), "name the program and its arguments");
+  return out;
+}
+
+Result<CommandLine> CommandLine::parse(std::string_view text) {
+  TRY(const auto words, shell_words(text, "--command"));
+  CommandLine out;
+  out.text_ = text;
+  for (const auto& word : words) out.words_.push_back(out.pieces_of(word));
   return out;
 }
 

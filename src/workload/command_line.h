@@ -13,6 +13,10 @@ namespace polythrottle {
 /// May a knob be called so? A letter or _, then letters, digits and _.
 bool is_knob_name(std::string_view name);
 
+/// Words as a shell splits them, and no more than that: blanks separate, '...' and "..." and \ quote. `flag` begins every complaint.
+/// Errors: kInvalid for no word at all, an open quote, a NUL, or a character outside quotes that only a shell understands.
+Result<std::vector<std::string>> shell_words(std::string_view text, std::string_view flag);
+
 /// Split into words as a shell does, and no more than that: blanks separate, '...' and "..." and \ quote. In any word {NAME} stands for
 /// the level of a knob, {{NAME}} for the characters {NAME}; every other brace is itself.
 class CommandLine {
