@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -31,6 +33,15 @@ Result<std::vector<std::pair<std::string, std::string>>> parse_pairs(const std::
     at = end + 1;
   }
   return out;
+}
+
+Result<double> to_number(const std::string& text, const std::string& what) {
+  double value = 0.0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value)) {
+    return fail(Errc::kInvalid, fmt::format("{}: '{}' is no number", what, text));
+  }
+  return value;
 }
 
 void tell_text(const std::string& text) { (void)std::fwrite(text.data(), 1, text.size(), stderr); }

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <CLI/App.hpp>
+#include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/this_machine.h"
@@ -25,6 +27,7 @@ struct Cli {
   std::string sysroot;             ///< put before /sys and /proc: a fixture folder instead of this machine
   std::stop_token stop;            ///< set by SIGINT, SIGTERM, SIGHUP
   Injection* injection = nullptr;  ///< for tests of the program itself (docs/testing.md); null in an ordinary run
+  std::optional<std::vector<std::string>> words;  ///< what stood behind "--"
   int exit_code = kExitOk;
 };
 
@@ -34,6 +37,7 @@ void add_show(CLI::App& app, Cli& cli);
 void add_explain(CLI::App& app, Cli& cli);
 void add_export(CLI::App& app, Cli& cli);
 void add_probe(CLI::App& app, Cli& cli);
+void add_measure(CLI::App& app, Cli& cli);
 void add_apply(CLI::App& app, Cli& cli);
 void add_restore(CLI::App& app, Cli& cli);
 void add_watchdog(CLI::App& app, Cli& cli);
@@ -50,6 +54,9 @@ int complain(const Error& error, int exit_code);
 
 /// "cpu_hz=2000000,batch=4" as name and text pairs. Errors: kInvalid.
 Result<std::vector<std::pair<std::string, std::string>>> parse_pairs(const std::string& text, char separator = ',');
+
+/// `text` as a finite number. Errors: kInvalid, beginning with `what`.
+Result<double> to_number(const std::string& text, const std::string& what);
 
 /// The exit code an error leads to: kInvalid is the user's mistake.
 inline int usage_or_failure(const Error& error) { return error.code == Errc::kInvalid ? kExitUsage : kExitFailure; }

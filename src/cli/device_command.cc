@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "cli/cli.h"
 #include "cli/machine_space.h"
 #include "cli/open_device.h"
 #include "host/launcher.h"
@@ -93,7 +94,7 @@ Result<OpenedDevice> open_command_device(const TuneOptions& options, Host& host)
   TRY(auto line, CommandLine::parse(*options.command));
   const std::shared_ptr<Launcher> launcher = real_launcher(host.clock);
   if (const std::string program = line.program(); !program.empty()) TRY_STATUS(launcher->check(program));
-  TRY(auto meters, meter_options(options));
+  TRY(auto meters, meter_options(options.meters));
   meters.work_cpu = [launcher] { return launcher->cpu_time(); };
   meters.worker = "the command's process group";
   TRY(auto wanted, parse_knob_flags(options.knobs));

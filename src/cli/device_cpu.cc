@@ -67,7 +67,7 @@ Result<OpenedDevice> open_cpu_device(const TuneOptions& options, Host& host) {
   if (options.model.empty()) return fail(Errc::kInvalid, "--model is missing", "the device cpu runs an ONNX file");
   if (options.pace_seconds > 0.0) return fail(Errc::kInvalid, "--pace is for recorded tables");
   TRY(auto engine, engine_options(options));
-  TRY(const auto meter_wanted, meter_options(options));
+  TRY(const auto meter_wanted, meter_options(options.meters));
   TRY(auto wanted, parse_knob_flags(options.knobs));
   StudyFacts facts;
   TRY(auto arrivals, arrivals_of(options, facts[fact::kLoad]));

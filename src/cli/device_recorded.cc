@@ -57,11 +57,11 @@ Result<OpenedDevice> open_recorded_device(const TuneOptions& options, Host& host
     return fail(Errc::kInvalid, "a recorded table was measured in closed loop: --rate and --arrivals need a device that runs");
   }
   if (!options.model.empty()) return fail(Errc::kInvalid, "a recorded table runs no model: leave --model out");
-  if (!options.dimensions.empty() || !options.inputs.empty() || options.provider != "cpu" || !options.power_model.empty() ||
+  if (!options.dimensions.empty() || !options.inputs.empty() || options.provider != "cpu" || !options.meters.power_model.empty() ||
       options.batch_delay_seconds) {
     return fail(Errc::kInvalid, "--dim, --input, --provider, --power-model and --batch-delay are for a model that runs");
   }
-  if (!options.meter.empty()) return fail(Errc::kInvalid, "a recorded table brings its own joules: leave --meter out");
+  if (!options.meters.meter.empty()) return fail(Errc::kInvalid, "a recorded table brings its own joules: leave --meter out");
   std::error_code ignored;
   const std::size_t hash = std::filesystem::is_regular_file(rest, ignored) ? std::string::npos : rest.rfind('#');
   const std::string path = rest.substr(0, hash);

@@ -67,7 +67,7 @@ Result<OpenedDevice> open_simulated_device(const TuneOptions& options, const std
   if (!options.dimensions.empty() || !options.inputs.empty() || options.provider != "cpu") {
     return fail(Errc::kInvalid, "--dim, --input and --provider are for ONNX files");
   }
-  if (options.pace_seconds > 0.0 || !options.power_model.empty()) {
+  if (options.pace_seconds > 0.0 || !options.meters.power_model.empty()) {
     return fail(Errc::kInvalid, "--pace is for recorded tables, --power-model for the device cpu");
   }
   if (options.rate || !options.arrivals.empty() || options.batch_delay_seconds) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 
 #include "cli/cli.h"
 #include "cli/open_device.h"
@@ -57,52 +56,7 @@ Status leave_out_ganged(const Machine& machine, std::map<std::string, std::vecto
   return {};
 }
 
-/// Takes the wanted meter out of those found.
-Result<std::unique_ptr<Meter>> choose_meter(Machine& machine, const std::string& wanted) {
-  for (auto& meter : machine.meters) {
-    if (wanted.empty() || meter->info().name == wanted) return std::move(meter);
-  }
-  for (const auto& absence : machine.absent_meters) {
-    if (wanted.empty() || absence.name == wanted) {
-      Error error = absence.why;
-      error.what = fmt::format("meter {}: {}", absence.name, error.what);
-      return tl::unexpected<Error>(std::move(error));
-    }
-  }
-  std::string names;
-  for (const auto* driver : meter_drivers()) names += fmt::format("{}{}", names.empty() ? "" : ", ", driver->name);
-  return fail(Errc::kInvalid, fmt::format("unknown meter '{}'", wanted), "one of " + names);
-}
-
 }  // namespace
-
-Result<double> to_number(const std::string& text, const std::string& what) {
-  double value = 0.0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value)) {
-    return fail(Errc::kInvalid, fmt::format("{}: '{}' is no number", what, text));
-  }
-  return value;
-}
-
-Result<MeterOptions> meter_options(const TuneOptions& options) {
-  MeterOptions out;
-  if (options.power_model.empty()) return out;
-  TRY(const auto pairs, parse_pairs(options.power_model));
-  for (const auto& [name, value] : pairs) {
-    TRY(const double watts, to_number(value, "--power-model " + name));
-    if (watts <= 0.0 || watts > 1e4)
-      return fail(Errc::kInvalid, fmt::format("--power-model {}={}: watts per CPU, above zero", name, value));
-    if (name == "idle") {
-      out.idle_watts_per_cpu = watts;
-    } else if (name == "active") {
-      out.active_watts_per_cpu = watts;
-    } else {
-      return fail(Errc::kInvalid, fmt::format("--power-model has no '{}'", name), "idle=W,active=W");
-    }
-  }
-  return out;
-}
 
 Result<std::vector<int>> own_levels(const std::string& name, const std::vector<std::string>& texts, int reference) {
   if (texts.empty()) return std::vector<int>{reference};
@@ -175,7 +129,7 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
 }
 
 Status fill_device(Device& device, Machine& machine, MachineSpace parts, const TuneOptions& options) {
-  TRY(device.energy_meter, choose_meter(machine, options.meter));
+  TRY(device.energy_meter, choose_meter(machine.meters, machine.absent_meters, options.meters.meter));
   const MeterInfo& info = device.energy_meter->info();
   device.space = std::move(parts.space);
   device.reference = std::move(parts.reference);

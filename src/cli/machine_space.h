@@ -36,11 +36,6 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
 /// --knob levels of a knob of the program's own: ascending positive whole numbers; `reference` alone for "off". Errors: kInvalid.
 Result<std::vector<int>> own_levels(const std::string& name, const std::vector<std::string>& texts, int reference);
 
-/// `text` as a finite number. Errors: kInvalid, beginning with `what`.
-Result<double> to_number(const std::string& text, const std::string& what);
-/// --power-model. Errors: kInvalid.
-Result<MeterOptions> meter_options(const TuneOptions& options);
-
 /// Fills what a device of a machine has in common: knobs, meter, gauges, metrics, notes. Errors: kInvalid for an unknown --meter, that of
 /// discovery for an absent one.
 struct Device;

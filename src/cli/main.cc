@@ -1,8 +1,10 @@
 // polythrottle: the least energy per inference that still meets the latency SLO.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <string_view>
 
 #include "cli/cli.h"
 #include "cli/signals.h"
@@ -32,11 +34,17 @@ int main(int argc, char** argv) {
   add_explain(app, cli);
   add_export(app, cli);
   add_probe(app, cli);
+  add_measure(app, cli);
   add_apply(app, cli);
   add_restore(app, cli);
   add_watchdog(app, cli);
+  // What stands behind "measure ... --" is another program's, whatever it looks like.
+  const auto is = [](std::string_view text) { return [text](const char* word) { return word == text; }; };
+  char** mark = std::find_if(argv + 1, argv + argc, is("--"));
+  if (std::find_if(argv + 1, mark, is("measure")) == mark) mark = argv + argc;
+  if (mark != argv + argc) cli.words.emplace(mark + 1, argv + argc);
   try {
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(mark - argv), argv);
   } catch (const CLI::CallForHelp& e) {
     return app.exit(e);
   } catch (const CLI::CallForAllHelp& e) {

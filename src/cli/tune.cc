@@ -108,7 +108,7 @@ StudyFacts describe_study(const TuneOptions& o, const Device& device, const Plan
   facts[fact::kBudget] = std::to_string(plan.budget);
   facts[fact::kOptions] = typed.dump();
   facts[fact::kNotes] = Json(device.notes).dump();
-  Json conditions{{"dim", o.dimensions},      {"input", o.inputs},  {"provider", o.provider},     {"power_model", o.power_model},
+  Json conditions{{"dim", o.dimensions},      {"input", o.inputs},  {"provider", o.provider},     {"power_model", o.meters.power_model},
                   {"precision", o.precision}, {"faults", o.faults}, {"window", o.window_seconds}, {"window_limit", o.window_limit_seconds}};
   if (o.warm_up_seconds) conditions["warm_up"] = *o.warm_up_seconds;
   facts[fact::kConditions] = conditions.dump();

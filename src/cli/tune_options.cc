@@ -121,8 +121,7 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
   c.add_option("--command-timeout", o.command_timeout_seconds, "A command that reports no batch for so many seconds failed (default 30)")
       ->check(duration_number())
       ->group(kLoad);
-  c.add_option("--meter", o.meter, "rapl or estimate (default: the best this machine has)")->group(kLoad);
-  c.add_option("--power-model", o.power_model, "Watts per CPU for the estimate: idle=0.74,active=2.76")->group(kLoad);
+  add_meter_options(c, o.meters, kLoad);
   c.add_option("--pace", o.pace_seconds, "Seconds each trial of a recorded table takes")->check(duration_number())->group(kLoad);
 
   const char* kModel = "Model";

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cli/meter_flags.h"
 #include "trial/json.h"
 
 namespace polythrottle {
@@ -28,8 +29,7 @@ struct TuneOptions {
   std::string precision;    ///< simulated boards: fp16 (default), fp32
   std::string space;        ///< simulated boards: full (default), paper, paper-7.2
   std::string faults;       ///< simulated boards: fault plan
-  std::string meter;        ///< empty: the best there is
-  std::string power_model;  ///< idle=W,active=W per CPU
+  MeterFlags meters;
   std::optional<double> rate;
   std::string arrivals;  ///< poisson, uniform, or a file; empty without --rate: closed loop
   std::optional<double> batch_delay_seconds;

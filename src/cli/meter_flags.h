@@ -1,0 +1,31 @@
+#pragma once
+// The flags by which people choose and describe a meter, the same in every subcommand that measures.
+
+#include <CLI/App.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "meter/meter.h"
+
+namespace polythrottle {
+
+/// As typed.
+struct MeterFlags {
+  std::string meter;        ///< empty: the best there is
+  std::string power_model;  ///< idle=W,active=W per CPU
+};
+
+/// Adds them to a subcommand, with help.
+void add_meter_options(CLI::App& command, MeterFlags& flags, const std::string& group);
+
+/// What the meters' drivers need to know. Errors: kInvalid.
+Result<MeterOptions> meter_options(const MeterFlags& flags);
+
+/// Takes the meter called `wanted` out of `found`, or the first if `wanted` is empty. Errors: kInvalid for a name that no driver has; why
+/// it is absent, for one that is.
+Result<std::unique_ptr<Meter>> choose_meter(std::vector<std::unique_ptr<Meter>>& found, const std::vector<MeterAbsence>& absent,
+                                            const std::string& wanted);
+
+}  // namespace polythrottle
