@@ -29,7 +29,7 @@ struct MeterInfo {
   std::string boundary;    ///< what is inside: "CPU packages 0, 1 (no DRAM, no board)"
   bool estimated = false;  ///< a model instead of a sensor
   Seconds refresh{0};      ///< how often the number changes
-  Seconds sampling{0};     ///< a power sensor: how often it wants to be read meanwhile, for its integral; 0: it counts itself
+  Seconds sampling{0};     ///< how often it wants to be read at least: a sensor of power for its integral, a counter before it wraps; 0: no need
   Seconds read_cost{0};    ///< time one read takes, measured at discovery
   std::string error;       ///< its stated error in words: "+-50 % on each coefficient (1 sigma)"
   std::vector<std::string> error_sources;  ///< names of the entries of MeterSample::one_sigma
