@@ -12,9 +12,11 @@ constexpr double k32Bits = 4294967296.0;
 /// What two reads within one refresh period may differ by, and the time that lies between a read and its time stamp.
 constexpr Seconds kSlack{0.01};
 constexpr Seconds kStill{2.0}, kStillCoarse{30.0};
+constexpr Seconds kNever{86400.0};  ///< nobody looks away for so long
 constexpr double kStillRefreshes = 20.0;
 /// A power over fewer refresh periods than this says little.
 constexpr double kPowerRefreshes = 10.0;
+constexpr double kWrapPower = 10.0;  ///< times the power before
 
 /// Difference of two counts, exact also where their difference does not fit.
 double difference(long long now, long long before) {
@@ -51,9 +53,11 @@ double Counter::wrap_joules() const {
 }
 
 Result<double> Counter::since(long long count, Clock::TimePoint at) const {
-  const double most = traits_.most_watts * (at - last_at_ + kSlack).count();
+  double most = traits_.most_watts * (at - last_at_ + kSlack).count();
   const double forward = difference(count, last_) * traits_.joules_per_count;
   const double energy = forward < 0.0 ? forward + wrap_joules() : forward;
+  // Where nobody says that it wraps there, a step back is a wrap only if it goes on about as before.
+  if (forward < 0.0 && traits_.range <= 0.0 && watts_) most = std::min(most, kWrapPower * *watts_ * (at - last_at_ + kSlack).count());
   if (energy >= 0.0 && energy <= most) return energy;
   const double before = static_cast<double>(last_) * traits_.joules_per_count;
   const double now = static_cast<double>(count) * traits_.joules_per_count;
@@ -93,7 +97,8 @@ bool Counter::may_have_wrapped_unseen(Clock::TimePoint at) const { return traits
 
 Seconds Counter::least_sampling() const {
   const double wrap = wrap_joules();
-  return std::isinf(wrap) ? Seconds(0) : Seconds(0.5 * wrap / traits_.most_watts);
+  const Seconds often(0.5 * wrap / traits_.most_watts);
+  return often > kNever ? Seconds(0) : often;
 }
 
 double Counter::edge_joules() const {

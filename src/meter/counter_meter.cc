@@ -45,7 +45,7 @@ class CounterMeter : public Meter {
     std::vector<double> advanced;
     std::optional<Error> broken;
     for (std::size_t i = 0; i < counters_.size(); ++i) {
-      if (info_.rails[i].counted) TRY_STATUS(counters_[i].moving(counts[i], at));
+      if (counted(i)) TRY_STATUS(counters_[i].moving(counts[i], at));
       auto energy = counters_[i].since(counts[i], at);
       if (!energy && !broken) broken = energy.error();
       advanced.push_back(energy.value_or(0.0));
@@ -53,8 +53,7 @@ class CounterMeter : public Meter {
     for (std::size_t i = 0; i < counters_.size(); ++i) {
       Counter& counter = counters_[i];
       // A wrap more or less, each as likely: what the window that spans this gap is off by.
-      if (info_.rails[i].counted && counter.may_have_wrapped_unseen(at))
-        sampling_variance_ += counter.wrap_joules() * counter.wrap_joules();
+      if (counted(i) && counter.may_have_wrapped_unseen(at)) sampling_variance_ += counter.wrap_joules() * counter.wrap_joules();
       counter.book(counts[i], at);
     }
     if (broken) return tl::unexpected<Error>(std::move(*broken));
@@ -62,8 +61,8 @@ class CounterMeter : public Meter {
     double edge = 0.0;
     for (std::size_t i = 0; i < counters_.size(); ++i) {
       rails_[i] += advanced[i];
-      sample.rails.push_back(Joules(rails_[i]));
-      if (!info_.rails[i].counted) continue;
+      if (!info_.rails.empty()) sample.rails.push_back(Joules(rails_[i]));
+      if (!counted(i)) continue;
       sample.energy += Joules(rails_[i]);
       edge = std::hypot(edge, counters_[i].edge_joules());
     }
@@ -73,6 +72,8 @@ class CounterMeter : public Meter {
   }
 
  private:
+  bool counted(std::size_t counter) const { return info_.rails.empty() || info_.rails[counter].counted; }
+
   /// All are read before any is booked.
   Result<std::vector<long long>> look() const {
     std::vector<long long> counts;

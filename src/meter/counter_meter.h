@@ -9,7 +9,8 @@
 
 namespace polythrottle {
 
-/// The energy of `info.rails`, one counter for each, in the same order; those that are `counted` make up the meter's energy. Starts at 0.
+/// The energy of `info.rails`, one counter for each, in the same order; those that are `counted` make up the meter's energy (without
+/// rails, all do). Starts at 0.
 /// Fills in read_cost and sampling, and where somebody can see it, refresh. The shared error is `gain_error` of the energy, under the one
 /// name in info.error_sources.
 ///

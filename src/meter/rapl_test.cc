@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "host/fake.h"
 #include "meter/meter.h"
 
@@ -101,6 +103,54 @@ TEST_F(RaplMeterTest, AFailureInOneZoneLosesNothingOfTheOther) {
   EXPECT_EQ(meter.read().error().code, Errc::kIo);
   files.refuse_read.clear();
   EXPECT_DOUBLE_EQ(meter.read()->energy.si(), 10.0);
+}
+
+TEST_F(RaplMeterTest, ShowsPartsAndPlatformBesideThePackagesAndAddsThemToNothing) {
+  add(kZone0 + ":1", "dram", 300'000, 65'712'999'613);
+  Meter& meter = probe();
+  const auto& rails = meter.info().rails;
+  std::vector<std::string> names;
+  for (const auto& rail : rails) names.push_back(rail.name + (rail.counted ? "+" : ""));
+  EXPECT_THAT(names, ::testing::ElementsAre("package-0+", "core-0", "dram-0", "package-1+", "psys"));
+  EXPECT_EQ(rails[1].inside, 0u);
+  EXPECT_FALSE(rails[2].inside) << "memory is beside its package";
+  EXPECT_EQ(rails[0].inside, 4u);
+  EXPECT_THAT(rails[4].boundary, HasSubstr("contains the packages"));
+  EXPECT_THAT(meter.info().remarks, ::testing::ElementsAre(HasSubstr("unit is not verified")));
+  clock.advance(Seconds(1));
+  set(kZone0, 1'000'000 + 30'000'000);
+  set(kZone0 + ":0", 500'000 + 20'000'000);
+  set(kZone0 + ":1", 65'712'999'613);
+  set("/sys/class/powercap/intel-rapl:2", 9'000'000 + 70'000'000);
+  EXPECT_EQ(meter.read().error().code, Errc::kCorrupt) << "65 kJ of memory in a second";
+  clock.advance(Seconds(1));
+  set(kZone0, 1'000'000 + 60'000'000);
+  set(kZone0 + ":1", 4'000'000);  // its own wrap, at its own range
+  set(kZone1, 2'000'000 + 5'000'000);
+  const auto sample = meter.read();
+  ASSERT_TRUE(sample) << sample.error().text();
+  EXPECT_NEAR(sample->energy.si(), 30.0 + 5.0, 1e-6);
+  EXPECT_NEAR(sample->rails.at(0).si(), 30.0, 1e-6);
+  EXPECT_NEAR(sample->rails.at(2).si(), 4.0, 1e-6);
+}
+
+TEST_F(RaplMeterTest, APartThatCannotBeReadIsLeftOutWithARemark) {
+  files.refuse_read[kZone0 + ":0/energy_uj"] = EACCES;
+  const auto& info = probe().info();
+  for (const auto& rail : info.rails) EXPECT_NE(rail.name, "core-0");
+  EXPECT_THAT(info.remarks, ::testing::ElementsAre(HasSubstr("left out: core")));
+}
+
+TEST_F(RaplMeterTest, AReadingIsAMillisecondOldAndAStepWide) {
+  files.nodes.erase(kZone1 + "/name");
+  files.nodes.erase(kZone1 + "/energy_uj");
+  files.nodes.erase(kZone1 + "/max_energy_range_uj");
+  Meter& meter = probe();
+  clock.advance(Seconds(1));
+  set(kZone0, 1'000'000 + 50'000'000);
+  const double step = 262143.0 / 4294967296.0;
+  EXPECT_NEAR(meter.read()->edge.si(), std::hypot(50.0 * 1e-3, step) / std::sqrt(12.0), 1e-9);
+  EXPECT_NEAR(meter.info().sampling.count(), 0.5 * 262143.0 / 2000.0, 1e-6) << "no wrap is missed";
 }
 
 TEST_F(RaplMeterTest, TellsPermissionFromAbsence) {
