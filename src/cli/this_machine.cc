@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "host/nvml_files.h"
+#include "host/perf_files.h"
 
 namespace polythrottle {
 namespace {
@@ -34,8 +35,8 @@ std::string without_end(const std::string& sysroot) {
 }
 
 /// The NVIDIA driver's files beside the kernel's, and in front of both the fault that a test asked for.
-std::unique_ptr<Files> on_top_of(Files& disk, const std::string& sysroot, const GpuOptions& gpu, Injection* injection) {
-  auto files = nvml_files(disk, {.load = sysroot.empty(),
+std::unique_ptr<Files> on_top_of(Files& base, const std::string& sysroot, const GpuOptions& gpu, Injection* injection) {
+  auto files = nvml_files(base, {.load = sysroot.empty(),
                                  .gpu = gpu.gpu,
                                  .found_graphics_lock = lock_text(gpu.found_gpu_lock).value_or(""),
                                  .found_memory_lock = lock_text(gpu.found_mem_lock).value_or("")});
@@ -48,7 +49,8 @@ ThisMachine::ThisMachine(const std::string& sysroot, const GpuOptions& gpu, Inje
     : sysroot_(without_end(sysroot)),
       gpu_(gpu),
       disk_(real_files(sysroot_)),
-      files_(on_top_of(*disk_, sysroot_, gpu, injection)),
+      perf_(perf_files(*disk_, {.open = sysroot_.empty()})),
+      files_(on_top_of(*perf_, sysroot_, gpu, injection)),
       clock_(real_clock()),
       host_{*files_, *clock_} {}
 

@@ -42,6 +42,7 @@ class ThisMachine {
   std::string sysroot_;
   GpuOptions gpu_;
   std::unique_ptr<Files> disk_;   ///< the kernel's files
+  std::unique_ptr<Files> perf_;   ///< and its perf events
   std::unique_ptr<Files> files_;  ///< and the NVIDIA driver's
   std::unique_ptr<Clock> clock_;
   Host host_;
