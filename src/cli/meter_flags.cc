@@ -18,7 +18,11 @@ std::string meter_names() {
 }  // namespace
 
 void add_meter_options(CLI::App& command, MeterFlags& flags, const std::string& group) {
-  command.add_option("--meter", flags.meter, fmt::format("One of {} (default: the best this machine has)", meter_names()))->group(group);
+  command
+      .add_option(
+          "--meter", flags.meter,
+          fmt::format("One of {}, or a channel of hwmon as probe lists it (default: the best that says what it covers)", meter_names()))
+      ->group(group);
   command.add_option("--power-model", flags.power_model, "Watts per CPU for the estimate: idle=0.74,active=2.76")->group(group);
 }
 
@@ -44,7 +48,7 @@ Result<MeterOptions> meter_options(const MeterFlags& flags) {
 Result<std::unique_ptr<Meter>> choose_meter(std::vector<std::unique_ptr<Meter>>& found, const std::vector<MeterAbsence>& absent,
                                             const std::string& wanted) {
   for (auto& meter : found) {
-    if (wanted.empty() || meter->info().name == wanted) return std::move(meter);
+    if (wanted.empty() ? !meter->info().only_by_name : meter->info().name == wanted) return std::move(meter);
   }
   for (const auto& absence : absent) {
     if (wanted.empty() || absence.name == wanted) {
@@ -53,7 +57,9 @@ Result<std::unique_ptr<Meter>> choose_meter(std::vector<std::unique_ptr<Meter>>&
       return tl::unexpected<Error>(std::move(error));
     }
   }
-  return fail(Errc::kInvalid, fmt::format("unknown meter '{}'", wanted), "one of " + meter_names());
+  std::string names;
+  for (const auto& meter : found) names += fmt::format("{}{}", names.empty() ? "" : ", ", meter->info().name);
+  return fail(Errc::kInvalid, fmt::format("no meter '{}' on this machine", wanted), names.empty() ? "it has none" : "it has " + names);
 }
 
 }  // namespace polythrottle

@@ -23,8 +23,8 @@ void add_meter_options(CLI::App& command, MeterFlags& flags, const std::string& 
 /// What the meters' drivers need to know. Errors: kInvalid.
 Result<MeterOptions> meter_options(const MeterFlags& flags);
 
-/// Takes the meter called `wanted` out of `found`, or the first if `wanted` is empty. Errors: kInvalid for a name that no driver has; why
-/// it is absent, for one that is.
+/// Takes the meter called `wanted` out of `found`, or the first that is not used by name only if `wanted` is empty. Errors: kInvalid
+/// for a name that is not there, with those that are; why it is absent, for one that is.
 Result<std::unique_ptr<Meter>> choose_meter(std::vector<std::unique_ptr<Meter>>& found, const std::vector<MeterAbsence>& absent,
                                             const std::string& wanted);
 

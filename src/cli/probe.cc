@@ -63,6 +63,20 @@ void print_absent_knobs(const Machine& machine, bool all) {
   if (!rare.empty()) fmt::print("  not on this machine: {} ('probe --all' says where they were looked for)\n", rare);
 }
 
+/// What a meter covers and how well, its parts, and what was found out about it.
+void print_meter(const MeterInfo& info, bool by_default) {
+  const std::string when = by_default ? ", used by default" : info.only_by_name ? ", only with --meter " + info.name : "";
+  fmt::print("  {}  {}{}\n    covers {}\n    error {}\n", info.name, info.estimated ? "estimated" : "measured", when, info.boundary,
+             info.error);
+  std::string rails;
+  for (const Rail& rail : info.rails) {
+    rails += fmt::format("{}{}{}{}", rails.empty() ? "" : ", ", rail.name, rail.inside ? " (in " + info.rails[*rail.inside].name + ")" : "",
+                         rail.counted ? "" : " (not counted)");
+  }
+  if (!rails.empty()) fmt::print("    rails {}\n", rails);
+  for (const auto& remark : info.remarks) fmt::print("    note {}\n", remark);
+}
+
 void print_machine(Host& host, bool all) {
   const Machine machine = discover(host, {});
   fmt::print("{}{}\n\nKnobs\n", machine.description, machine.gpu.empty() ? "" : ", " + machine.gpu);
@@ -80,12 +94,11 @@ void print_machine(Host& host, bool all) {
   fmt::print("  batch, threads, instances  knobs of the program itself, with --model\n");
   for (const auto& note : machine.gpu_notes) fmt::print("  Note: {}\n", note);
   fmt::print("\nMeters\n");
-  bool first = true;
+  bool chosen = false;
   for (const auto& meter : machine.meters) {
     const MeterInfo& info = meter->info();
-    fmt::print("  {}  {}{}\n    covers {}\n    error {}\n", info.name, info.estimated ? "estimated" : "measured",
-               first ? ", used by default" : "", info.boundary, info.error);
-    first = false;
+    print_meter(info, !chosen && !info.only_by_name);
+    chosen = chosen || !info.only_by_name;
   }
   for (const auto& absence : machine.absent_meters) print_absent(absence.name, absence.why);
   fmt::print("\nGauges\n");

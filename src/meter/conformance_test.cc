@@ -50,6 +50,8 @@ constexpr double kIntelRange = 262143328850;
 constexpr const char* kZone = "/sys/class/powercap/intel-rapl:";
 
 std::string zone(const std::string& number) { return kZone + number + "/energy_uj"; }
+std::string perf(const std::string& event, int cpu) { return "/perf/power/energy-" + event + "/cpu" + std::to_string(cpu); }
+constexpr double kPerfCounts = 4294967296.0;  ///< in a joule
 
 const std::vector<Subject>& subjects() {
   static const std::vector<Subject> all{
@@ -61,6 +63,17 @@ const std::vector<Subject>& subjects() {
         {zone("0:1"), 0, 1e6, 65712999613},
         {zone("1"), 0, 1e6, kIntelRange}}},
       {"rapl", "x86-server-intel_pstate", "rapl", {{zone("0"), 0.5, 1e6, kIntelRange}, {zone("1"), 0.5, 1e6, kIntelRange}}},
+      {"rapl-perf",
+       "x86-server-intel_pstate",
+       "rapl-perf",
+       {{perf("pkg", 0), 0.5, kPerfCounts}, {perf("pkg", 6), 0.5, kPerfCounts}, {perf("ram", 0), 0, kPerfCounts}}},
+      {"hwmon", "arm64-cpufreq-table", "hwmon:scmi_sensors:A72_cluster", {{"/sys/class/hwmon/hwmon0/energy1_input", 1, 1e6}}},
+      {"hwmon",
+       "arm64-cpufreq-table",
+       "hwmon:ltc4151:curr1",
+       {{"/sys/class/hwmon/hwmon1/in1_input"}, {"/sys/class/hwmon/hwmon1/curr1_input"}}},
+      {"hwmon", "x86-server-intel_pstate", "hwmon:ltc4215:power1", {{"/sys/class/hwmon/hwmon1/power1_input"}}},
+      {"hwmon", "x86-server-intel_pstate", "hwmon:ina226@1-0041:power1", {{"/sys/class/hwmon/hwmon3/power1_input"}}},
       {"ina3221", "jetson-agx-orin-jp5", "ina3221", {{"/sys/class/hwmon/hwmon3/curr1_input"}}},
       {"ina3221", "jetson-tx2-jp46", "ina3221", {{"/sys/bus/i2c/drivers/ina3221x/0-0041/iio:device1/in_power0_input"}}},
       {"ina3221", "jetson-agx-thor-jp7", "ina3221", {{"/sys/class/hwmon/hwmon3/power1_input"}}},
@@ -299,8 +312,8 @@ std::string words(std::string name) {
 INSTANTIATE_TEST_SUITE_P(Meters, MeterFaults, ::testing::ValuesIn(subjects()),
                          [](const auto& instance) { return words(std::string(instance.param.meter) + "_on_" + instance.param.fixture); });
 
-constexpr const char* kFixtures[] = {"x86-intel_pstate-rapl", "x86-server-intel_pstate", "x86-nvidia-2gpu",
-                                     "jetson-tx2-jp46",       "jetson-agx-orin-jp5",     "jetson-agx-thor-jp7"};
+constexpr const char* kFixtures[] = {"x86-intel_pstate-rapl", "x86-server-intel_pstate", "x86-nvidia-2gpu",    "jetson-tx2-jp46",
+                                     "jetson-agx-orin-jp5",   "jetson-agx-thor-jp7",     "arm64-cpufreq-table"};
 
 /// Every driver on every machine.
 class MeterConformance : public ::testing::TestWithParam<std::tuple<const MeterDriver*, const char*>> {

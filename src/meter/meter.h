@@ -28,6 +28,7 @@ struct MeterInfo {
   std::string name;        ///< "rapl", "ina3221", "estimate"
   std::string boundary;    ///< what is inside: "CPU packages 0, 1 (no DRAM, no board)"
   bool estimated = false;  ///< a model instead of a sensor
+  bool only_by_name = false;  ///< never chosen for the user, who alone may know what it covers
   Seconds refresh{0};      ///< how often the number changes
   Seconds sampling{0};     ///< how often it wants to be read at least: a sensor of power for its integral, a counter before it wraps; 0: no need
   Seconds read_cost{0};    ///< time one read takes, measured at discovery
