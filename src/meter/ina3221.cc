@@ -7,59 +7,32 @@
 // (tegra234-p3701.dtsi, tegra234-p3767.dtsi).
 
 #include <algorithm>
-#include <array>
-#include <optional>
-#include <set>
+#include <cmath>
 #include <string>
+#include <vector>
 
 #include "meter/meter.h"
+#include "meter/power_integral.h"
+#include "meter/supply_rails.h"
 
 namespace polythrottle {
 namespace {
 
 constexpr const char* kName = "ina3221";
-constexpr const char* kHwmon = "/sys/class/hwmon";
-constexpr const char* kInputChip = "ina238";
-constexpr const char* kHwmonDriver = "/sys/bus/i2c/drivers/ina3221";
-constexpr const char* kIioDriver = "/sys/bus/i2c/drivers/ina3221x";
-
-/// A rail that feeds all others: then it alone is the energy.
-constexpr std::array<std::string_view, 3> kInputs{"VDD_IN", "POM_5V_IN", "VIN"};
-/// Rails beside one another that together feed the module, where no input rail has a sensor. AGX Orin's fourth, VDDQ_VDD2_1V8AO (DRAM), is
-/// left out: boards report it at the very voltage of VIN_SYS_5V0, the 5 V supply that feeds it, so it is in there already.
-const std::array<std::vector<std::string_view>, 2> kSums{{
-    {"VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"},   // AGX Orin
-    {"GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"},  // AGX Xavier
-}};
 
 /// The paper's own rate on Orin; each read costs bus transfers and keeps a CPU awake (5 to 10 % of the power at this rate, it says).
 constexpr Seconds kSampling{0.05};
 /// A CPU is not to spend more than this part of its time reading.
 constexpr double kMostReading = 0.1;
-/// The chip's configuration after reset: 3 channels, no averaging, 1.1 ms each for volts and amperes.
-constexpr Seconds kResetRefresh{0.007};
-/// NVIDIA's driver in its continuous mode: 64 averages of the same. In the other mode each read starts a conversion of its own.
-constexpr Seconds kContinuousRefresh{0.422};
 
-/// The chip is good to a fraction of a percent and its shunts to 1 %, but the paper's USB meter read 10 % more than the sum of these rails,
-/// consistently. Part of that is the carrier board, which the rails do not feed; we cannot say which part, so half of it is one sigma.
-constexpr double kGainError = 0.05;
-/// One step of the shunt register; over the shunt's resistance it is a step of current, and half of that is lost to rounding.
+/// Every rail has a shunt of its own, of 1 % (NVIDIA's boards; taken as two standard deviations), before a channel that is good to 0.25 %
+/// (INA3221 data sheet SBOS576, section 7.5: largest gain error, likewise).
+constexpr double kGainError = 0.00515;  // hypot(0.5 %, 0.125 %)
+/// Of a channel's shunt voltage: typical in the same place, the largest is twice that. Over the shunt it is a current, 20 mA on AGX Orin.
+constexpr double kOffsetVolts = 40e-6;
 constexpr double kShuntStepVolts = 40e-6;
-/// NVIDIA's device trees: 2 mOhm on AGX Orin, 5 mOhm on the others. hwmon says which; for iio the larger step is not known to apply.
-constexpr double kAssumedShuntOhms = 5e-3;
 constexpr double kAssumedVolts = 19.0;
 constexpr int kTries = 3;  ///< a bus in use answers "try again"
-
-struct Rail {
-  std::string label;
-  std::string volts_path;  ///< mV; with amps_path
-  std::string amps_path;   ///< mA
-  std::string watts_path;  ///< instead of both
-  double watts_unit = 1e-3;
-  double shunt_ohms = kAssumedShuntOhms;
-  Seconds refresh{0};
-};
 
 Result<double> read_scaled(const Files& files, const std::string& path, double unit) {
   for (int i = 1;; ++i) {
@@ -71,7 +44,7 @@ Result<double> read_scaled(const Files& files, const std::string& path, double u
 
 Result<double> read_milli(const Files& files, const std::string& path) { return read_scaled(files, path, 1e-3); }
 
-Result<double> read_watts(const Files& files, const Rail& rail) {
+Result<double> read_watts(const Files& files, const SupplyRail& rail) {
   double watts = 0.0;
   if (!rail.watts_path.empty()) {
     TRY(watts, read_scaled(files, rail.watts_path, rail.watts_unit));
@@ -86,197 +59,120 @@ Result<double> read_watts(const Files& files, const Rail& rail) {
 
 class Ina3221Meter : public Meter {
  public:
-  Ina3221Meter(Host& host, std::vector<Rail> rails, MeterInfo info)
-      : host_(host), rails_(std::move(rails)), info_(std::move(info)), start_(host.clock.now()) {}
+  Ina3221Meter(Host& host, std::vector<SupplyRail> rails, MeterInfo info)
+      : host_(host), rails_(std::move(rails)), info_(std::move(info)), whole_({}), start_(host.clock.now()) {}
 
   /// Starts integrating at 0 and times a read.
   Status start() {
-    for (const auto& rail : rails_) {
-      const double volts = rail.volts_path.empty() ? kAssumedVolts : read_milli(host_.files, rail.volts_path).value_or(kAssumedVolts);
-      offset_watts_ += 0.5 * kShuntStepVolts / rail.shunt_ohms * volts;
-    }
-    Seconds best{1e9};
+    std::vector<std::vector<double>> looks;
+    info_.read_cost = Seconds(1e9);
     for (int i = 0; i < kTries; ++i) {
       const auto before = host_.clock.now();
-      TRY(watts_, read_power());
-      best = std::min(best, Seconds(host_.clock.now() - before));
+      TRY(auto watts, read_all());
+      looks.push_back(std::move(watts));
+      info_.read_cost = std::min(info_.read_cost, Seconds(host_.clock.now() - before));
     }
-    info_.read_cost = best;
-    info_.sampling = std::max({kSampling, info_.refresh, best / kMostReading});
-    last_at_ = start_ = host_.clock.now();
+    info_.sampling = std::max({kSampling, info_.refresh, info_.read_cost / kMostReading});
+    double step_squares = 0.0;
+    for (const auto& rail : rails_) {
+      const double volts = rail.volts_path.empty() ? kAssumedVolts : read_milli(host_.files, rail.volts_path).value_or(kAssumedVolts);
+      offset_watts_.push_back(kOffsetVolts / rail.shunt_ohms * volts);
+      const double step = kShuntStepVolts / rail.shunt_ohms * volts;
+      parts_.emplace_back(sensor(step));
+      if (rail.counted) step_squares += step * step;
+    }
+    whole_ = PowerIntegral(sensor(std::sqrt(step_squares)));
+    start_ = host_.clock.now();
+    add(looks.back(), start_);
     return {};
   }
 
   const MeterInfo& info() const override { return info_; }
 
   Result<MeterSample> read() override {
-    TRY(const double watts, read_power());
+    TRY(const auto watts, read_all());
     const auto at = host_.clock.now();
-    total_ += 0.5 * (watts_ + watts) * (at - last_at_).count();
-    watts_ = watts;
-    last_at_ = at;
-    return MeterSample{
-        .at = at, .energy = Joules(total_), .one_sigma = {Joules(total_ * kGainError), Joules(offset_watts_ * (at - start_).count())}};
+    add(watts, at);
+    MeterSample sample = whole_.sample();
+    for (std::size_t i = 0; i < rails_.size(); ++i) {
+      sample.rails.push_back(parts_[i].energy());
+      if (!rails_[i].counted) continue;
+      sample.one_sigma.push_back(parts_[i].energy() * kGainError);
+      sample.one_sigma.push_back(Joules(offset_watts_[i] * (at - start_).count()));
+    }
+    return sample;
   }
 
  private:
-  Result<double> read_power() const {
-    double watts = 0.0;
+  /// The registers hold the mean of the last whole cycle, as of the middle of the read; a chip that converts when read gives that.
+  PowerSensor sensor(double step_watts) const {
+    const bool converts = rails_.front().converts;
+    const Seconds age = converts ? info_.read_cost - 0.5 * info_.refresh : info_.refresh + 0.5 * info_.read_cost;
+    return {.step = Watts(step_watts), .refresh = info_.refresh, .age = std::max(age, Seconds(0))};
+  }
+
+  Result<std::vector<double>> read_all() const {
+    std::vector<double> watts;
+    watts.reserve(rails_.size());
     for (const auto& rail : rails_) {
       TRY(const double one, read_watts(host_.files, rail));
-      watts += one;
+      watts.push_back(one);
     }
     return watts;
   }
 
+  void add(const std::vector<double>& watts, Clock::TimePoint at) {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < rails_.size(); ++i) {
+      parts_[i].add(at, Watts(watts[i]));
+      if (rails_[i].counted) sum += watts[i];
+    }
+    whole_.add(at, Watts(sum));
+  }
+
   Host& host_;
-  std::vector<Rail> rails_;
+  std::vector<SupplyRail> rails_;
   MeterInfo info_;
+  std::vector<PowerIntegral> parts_;  ///< of each rail
+  PowerIntegral whole_;               ///< of those counted: its error knows how they vary together
+  std::vector<double> offset_watts_;
   Clock::TimePoint start_;
-  Clock::TimePoint last_at_;
-  double watts_ = 0.0;         ///< at last_at_
-  double total_ = 0.0;         ///< J
-  double offset_watts_ = 0.0;  ///< half a step on every rail
 };
 
-Result<std::vector<std::string>> list_if_there(const Files& files, const std::string& folder) {
-  auto names = files.list(folder);
-  if (!names && names.error().code == Errc::kNotFound) return std::vector<std::string>();
-  return names;
-}
-
-/// Channels of one chip under hwmon. A channel that is switched off has no current to read.
-Status add_hwmon_rails(const Files& files, const std::string& folder, std::vector<Rail>& rails) {
-  const auto interval_ms = read_integer(files, folder + "/update_interval");
-  const Seconds refresh = interval_ms && *interval_ms > 0 ? Seconds(static_cast<double>(*interval_ms) * 1e-3) : kResetRefresh;
-  for (const char* channel : {"1", "2", "3"}) {  // above are shunt voltages and their sum
-    const auto label = read_trimmed(files, folder + "/in" + channel + "_label");
-    if (!label && label.error().code == Errc::kPermission) return tl::unexpected<Error>(label.error());
-    if (!label || label->empty() || *label == "NC") continue;
-    Rail rail{.label = *label,
-              .volts_path = folder + "/in" + channel + "_input",
-              .amps_path = folder + "/curr" + channel + "_input",
-              .refresh = refresh};
-    if (const auto shunt_uohm = read_integer(files, folder + "/shunt" + channel + "_resistor"); shunt_uohm && *shunt_uohm > 0) {
-      rail.shunt_ohms = static_cast<double>(*shunt_uohm) * 1e-6;
-    }
-    rails.push_back(std::move(rail));
-  }
-  return {};
-}
-
-/// Elsewhere such a chip may measure anything.
-bool is_thor(const Files& files) {
-  return files.read("/proc/device-tree/compatible").value_or("").find("nvidia,tegra264") != std::string::npos;
-}
-
-/// Linux Documentation/hwmon/ina238.rst: uW, computed by the chip.
-Rail input_rail(const std::string& folder) {
-  return {.label = "VIN",
-          .volts_path = folder + "/in1_input",
-          .watts_path = folder + "/power1_input",
-          .watts_unit = 1e-6,
-          .refresh = kResetRefresh};
-}
-
-Status add_iio_rails(const Files& files, const std::string& folder, std::vector<Rail>& rails) {
-  const auto continuous = read_integer(files, folder + "/running_mode");
-  const Seconds refresh = continuous && *continuous != 0 ? kContinuousRefresh : kSampling;
-  for (const char* channel : {"0", "1", "2"}) {
-    const auto label = read_trimmed(files, folder + "/rail_name_" + channel);
-    if (!label && label.error().code == Errc::kPermission) return tl::unexpected<Error>(label.error());
-    if (!label || label->empty() || *label == "NC") continue;
-    rails.push_back({.label = *label,
-                     .volts_path = folder + "/in_voltage" + channel + "_input",
-                     .watts_path = folder + "/in_power" + channel + "_input",
-                     .refresh = refresh});
-  }
-  return {};
-}
-
-Result<std::vector<Rail>> find_rails(const Files& files) {
-  std::vector<Rail> rails;
-  TRY(const auto devices, list_if_there(files, kHwmon));
-  for (const auto& device : devices) {
-    const std::string folder = std::string(kHwmon) + "/" + device;
-    const std::string chip = read_trimmed(files, folder + "/name").value_or("");
-    if (chip == kName) TRY_STATUS(add_hwmon_rails(files, folder, rails));
-    if (chip == kInputChip && is_thor(files)) rails.push_back(input_rail(folder));
-  }
-  if (!rails.empty()) return rails;
-  TRY(const auto chips, list_if_there(files, kHwmonDriver));
-  for (const auto& chip : chips) {
-    if (chip.find('-') == std::string::npos) continue;  // "1-0040": bus and address
-    const std::string folder = std::string(kHwmonDriver) + "/" + chip + "/hwmon";
-    TRY(const auto children, list_if_there(files, folder));
-    for (const auto& child : children) TRY_STATUS(add_hwmon_rails(files, folder + "/" + child, rails));
-  }
-  if (!rails.empty()) return rails;
-  TRY(const auto old_chips, list_if_there(files, kIioDriver));
-  for (const auto& chip : old_chips) {
-    if (chip.find('-') == std::string::npos) continue;
-    const std::string folder = std::string(kIioDriver) + "/" + chip;
-    TRY(const auto children, list_if_there(files, folder));
-    for (const auto& child : children) {
-      if (child.starts_with("iio:device")) TRY_STATUS(add_iio_rails(files, folder + "/" + child, rails));
-    }
-  }
-  return rails;
-}
-
-/// The rails whose power is the module's, none within another.
-Result<std::vector<Rail>> choose_rails(const std::vector<Rail>& rails) {
-  const auto find = [&](std::string_view label) -> const Rail* {
-    const auto at = std::find_if(rails.begin(), rails.end(), [&](const Rail& rail) { return rail.label == label; });
-    return at == rails.end() ? nullptr : &*at;
-  };
-  for (const auto& input : kInputs) {
-    if (const Rail* rail = find(input)) return std::vector<Rail>{*rail};
-  }
-  for (const auto& labels : kSums) {
-    std::vector<Rail> sum;
-    for (const auto& label : labels) {
-      if (const Rail* rail = find(label)) sum.push_back(*rail);
-    }
-    if (sum.size() == labels.size()) return sum;
-  }
-  std::string found;
-  for (const auto& rail : rails) found += (found.empty() ? "" : ", ") + rail.label;
-  return fail(Errc::kUnsupported, "add up the rails " + found + ": it is not known which of them contain others",
-              "an input rail (VDD_IN) or a known set of rails is needed");
-}
-
-std::string boundary_of(const std::vector<Rail>& chosen) {
+std::string boundary_of(const std::vector<SupplyRail>& rails) {
   std::string labels;
-  for (const auto& rail : chosen) labels += (labels.empty() ? "" : " + ") + rail.label;
+  for (const auto& rail : rails) {
+    if (rail.counted) labels += (labels.empty() ? "" : " + ") + rail.label;
+  }
   if (labels == "VIN") return "Jetson Thor: its input VIN as tegrastats has it (carrier board perhaps included, no power supply)";
-  if (chosen.size() == 1) return "Jetson module: its input rail " + labels + " (no carrier board, no power supply)";
+  if (labels.find(" + ") == std::string::npos) return "Jetson module: its input rail " + labels + " (no carrier board, no power supply)";
   return "Jetson module: " + labels + " (no carrier board, no power supply; rails that these feed are not added again)";
 }
 
-MeterDiscovery discover(Host& host, const MeterOptions&) {
+MeterDiscovery discover(Host& host, const MeterOptions& options) {
   const auto absent = [](Error why) {
     if (why.code == Errc::kPermission) why.hint = "run as root: some releases show the rails to nobody else";
     MeterDiscovery none;
     none.absent.push_back({kName, std::move(why)});
     return none;
   };
-  const auto rails = find_rails(host.files);
+  auto rails = find_supply_rails(host.files);
   if (!rails) return absent(rails.error());
-  if (rails->empty()) return absent({Errc::kNotFound, std::string("look for INA3221 power sensors in ") + kHwmon + ": none", {}});
-  auto chosen = choose_rails(*rails);
-  if (!chosen) return absent(chosen.error());
-  Seconds refresh{0};
-  for (const auto& rail : *chosen) refresh = std::max(refresh, rail.refresh);
+  if (rails->empty()) return absent({Errc::kNotFound, "look for INA3221 power sensors in /sys/class/hwmon: none", {}});
+  if (!options.all_rails) std::erase_if(*rails, [](const SupplyRail& rail) { return !rail.counted; });
   MeterInfo info{.name = kName,
-                 .boundary = boundary_of(*chosen),
+                 .boundary = boundary_of(*rails),
                  .estimated = false,
-                 .refresh = refresh,
-                 .error =
-                     "+-5 % on the gain and half a step of current on each rail (1 sigma); a USB meter in front of the board read 10 % "
-                     "more than such sensors",
-                 .error_sources = {"ina3221_gain", "ina3221_offset"}};
-  auto meter = std::make_unique<Ina3221Meter>(host, std::move(*chosen), std::move(info));
+                 .error = "each rail +-0.5 % on its gain (1 % shunts) and +-40 uV over its shunt (1 sigma). What the rails do not feed is no "
+                          "error but not in it: a USB meter in front of a board read 10 % more"};
+  for (const auto& rail : *rails) {
+    info.refresh = std::max(info.refresh, rail.refresh);
+    info.rails.push_back({.name = rail.label, .boundary = {}, .inside = rail.inside, .counted = rail.counted});
+    if (!rail.counted) continue;
+    info.error_sources.push_back(std::string(kName) + "_gain_" + rail.label);
+    info.error_sources.push_back(std::string(kName) + "_offset_" + rail.label);
+  }
+  auto meter = std::make_unique<Ina3221Meter>(host, std::move(*rails), std::move(info));
   if (auto started = meter->start(); !started) return absent(started.error());
   MeterDiscovery found;
   found.meters.push_back(std::move(meter));

@@ -9,6 +9,7 @@
 namespace polythrottle {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -31,7 +32,7 @@ class Ina3221 : public ::testing::Test {
     }
   }
   std::unique_ptr<Meter> discover() {
-    auto found = driver().discover(host, {});
+    auto found = driver().discover(host, options);
     EXPECT_EQ(found.meters.size(), 1u) << (found.absent.empty() ? "" : found.absent[0].why.text());
     return found.meters.empty() ? nullptr : std::move(found.meters.front());
   }
@@ -46,6 +47,7 @@ class Ina3221 : public ::testing::Test {
   FakeFiles files;
   FakeClock clock;
   Host host{files, clock};
+  MeterOptions options;
 };
 
 TEST_F(Ina3221, TheInputRailAloneIsTheModule) {
@@ -93,13 +95,13 @@ TEST_F(Ina3221, RailsThatMayContainOneAnotherAreNotAddedUp) {
 TEST_F(Ina3221, IntegratesPowerBetweenReadings) {
   add_chip("/sys/class/hwmon/hwmon2", {"VDD_IN"}, 0);
   const auto meter = discover();
-  // A ramp from 0 to 10 W in 2 s, read often: the trapezoids give its area.
+  // A ramp from 0 to 10 W in 2 s, read often: the trapezoids give its area, but each reading is 7 ms old.
   for (int i = 1; i <= 20; ++i) {
     clock.advance(Seconds(0.1));
     files.nodes["/sys/class/hwmon/hwmon2/curr1_input"] = std::to_string(100 * i) + "\n";
     ASSERT_TRUE(meter->read());
   }
-  EXPECT_NEAR(meter->read()->energy.si(), 10.0, 1e-9);
+  EXPECT_NEAR(meter->read()->energy.si(), 10.0 + 0.007 * 10.0, 1e-9);
 }
 
 TEST_F(Ina3221, AWindowReadsItOftenEnough) {
@@ -112,7 +114,11 @@ TEST_F(Ina3221, AWindowReadsItOftenEnough) {
     const double phase = clock.now().time_since_epoch().count();
     files.nodes["/sys/class/hwmon/hwmon2/curr1_input"] = phase - static_cast<double>(static_cast<long>(phase)) < 0.25 ? "4000\n" : "0\n";
   });
-  EXPECT_NEAR(watts_over(*meter, Seconds(10)), 5.0, 0.5);
+  auto window = *Window::open(host, *meter, Seconds(1));
+  clock.advance(Seconds(10));
+  const auto reading = *window->close();
+  EXPECT_NEAR(reading.energy.si(), 50.0, 3.0 * reading.own_error.si());
+  EXPECT_LT(reading.own_error.si(), 2.0);
 }
 
 TEST_F(Ina3221, StatesItsErrors) {
@@ -121,9 +127,46 @@ TEST_F(Ina3221, StatesItsErrors) {
   const auto meter = discover();
   clock.advance(Seconds(10));
   const auto sample = *meter->read();
-  ASSERT_EQ(meter->info().error_sources.size(), 2u);
-  EXPECT_NEAR(sample.one_sigma[0].si(), 0.05 * 50.0, 1e-9);
-  EXPECT_NEAR(sample.one_sigma[1].si(), 0.5 * 0.020 * 5.0 * 10.0, 1e-9);  // half of 40 uV / 2 mOhm, at 5 V, for 10 s
+  EXPECT_THAT(meter->info().error_sources, ElementsAre("ina3221_gain_VDD_IN", "ina3221_offset_VDD_IN"));
+  EXPECT_NEAR(sample.one_sigma[0].si(), 0.00515 * 50.0, 1e-9);
+  EXPECT_NEAR(sample.one_sigma[1].si(), 0.020 * 5.0 * 10.0, 1e-9);  // 40 uV / 2 mOhm, at 5 V, for 10 s
+  EXPECT_THAT(meter->info().error, HasSubstr("0.5 %"));
+}
+
+TEST_F(Ina3221, RailsThatAreNotCountedAreReadWhenAskedFor) {
+  add_chip("/sys/class/hwmon/hwmon2", {"VDD_CPU_GPU_CV", "VDD_IN", "VDD_SOC"}, 1000);
+  EXPECT_EQ(discover()->info().rails.size(), 1u);
+  options.all_rails = true;
+  const auto meter = discover();
+  const auto& rails = meter->info().rails;
+  ASSERT_EQ(rails.size(), 3u);
+  EXPECT_EQ(rails[0].name, "VDD_IN");
+  EXPECT_TRUE(rails[0].counted);
+  for (const std::size_t i : {1, 2}) {
+    EXPECT_FALSE(rails[i].counted);
+    EXPECT_EQ(rails[i].inside, 0u);
+  }
+  clock.advance(Seconds(2));
+  const auto sample = *meter->read();
+  EXPECT_NEAR(sample.energy.si(), 10.0, 1e-9);
+  ASSERT_EQ(sample.rails.size(), 3u);
+  EXPECT_NEAR(sample.rails[2].si(), 10.0, 1e-9);
+  EXPECT_EQ(sample.one_sigma.size(), 2u);
+}
+
+TEST_F(Ina3221, TheMemorysRailOfAnAgxOrinIsInsideTheOneThatFeedsIt) {
+  add_chip("/sys/class/hwmon/hwmon3", {"VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"}, 1000);
+  add_chip("/sys/class/hwmon/hwmon4", {"NC", "VDDQ_VDD2_1V8AO", "NC"}, 1000);
+  options.all_rails = true;
+  const auto meter = discover();
+  const auto& rails = meter->info().rails;
+  ASSERT_EQ(rails.size(), 4u);
+  EXPECT_EQ(rails[3].name, "VDDQ_VDD2_1V8AO");
+  EXPECT_FALSE(rails[3].counted);
+  EXPECT_EQ(rails[3].inside, 2u);
+  clock.advance(Seconds(2));
+  const auto sample = *meter->read();
+  EXPECT_NEAR(sample.energy.si(), sample.rails[0].si() + sample.rails[1].si() + sample.rails[2].si(), 1e-9);
 }
 
 TEST_F(Ina3221, ReadsTheLayoutOfJetPack4) {

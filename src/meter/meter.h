@@ -40,7 +40,8 @@ struct MeterInfo {
 
 /// Errors come in three kinds. A *shared* one is the same in every reading (a gain, an offset) and cancels in a ratio as far as both
 /// sides have it. One of the *edge* is that of a single reading: how old the number was, and its last digit. One of *sampling* grows with
-/// time: what a power sensor did not see between its readings. Window puts them together.
+/// time: what a power sensor did not see between its readings. Window puts them together: the edge of the first reading behind its opening
+/// and that of the closing, and what sampling adds between those two.
 struct MeterSample {
   Clock::TimePoint at;
   Joules energy;                    ///< since the meter was made; never decreases, wrap-around already undone
@@ -76,6 +77,8 @@ struct MeterOptions {
   /// process.
   std::function<Seconds()> work_cpu;
   std::string worker = "this process";  ///< whose time that is, for people
+  /// Also read rails that are no part of the energy (they are inside others, or outside the boundary), where each costs time on a bus.
+  bool all_rails = false;
 };
 
 struct MeterDriver {

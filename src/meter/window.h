@@ -17,14 +17,15 @@ struct WindowReading {
   std::vector<Joules> rails;      ///< per rail of the meter
   std::size_t reads = 0;          ///< of the meter, opening and closing included
   Seconds reading_time{0};        ///< that all of them took: what measuring cost
-  /// The meter's readings from opening to closing, both included, at least 0.9 x the block length apart (unless the whole window is
-  /// shorter): the caller forms blocks from them for a statistical error.
+  /// The meter's readings from opening to closing, both included, about a block length apart and at least 0.9 of it (a power sensor: half;
+  /// unless the whole window is shorter): the caller forms blocks from them for a statistical error.
   std::vector<MeterSample> samples;
 };
 
 /// Reads one meter at opening, every block on the clock's ticker (which also keeps a wrapping counter alive), and at closing; a power
-/// sensor also within the blocks, every MeterInfo::sampling or a little faster, so that blocks are whole. The meter must outlive it, and
-/// nobody else may read it meanwhile. Destroying an open window ends it.
+/// sensor also within the blocks, every MeterInfo::sampling or a little faster on average, but not evenly: a load in step with its readings
+/// would be seen always in the same place. Never sooner after one another than MeterInfo::refresh. The meter must outlive it, and nobody
+/// else may read it meanwhile. Destroying an open window ends it.
 class Window {
  public:
   /// Errors: those of the meter's first read.
@@ -33,7 +34,7 @@ class Window {
   /// Ends the window. Errors: the first failed read; kCorrupt if energy did not advance over a window longer than 20 refresh periods;
   /// kInvalid if it was closed before.
   virtual Result<WindowReading> close() = 0;
-  /// What it saw until its last whole block; reads nothing. From any thread. Errors: as of `close`; kBusy before the first block.
+  /// What it saw until its last whole block; reads nothing and waits for no reading; copies the readings kept so far. From any thread. Errors: as of `close`; kBusy before the first block.
   virtual Result<WindowReading> so_far() const = 0;
 
  protected:

@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <set>
+#include <vector>
 
 #include "host/fake.h"
 
@@ -114,8 +118,32 @@ TEST_F(WindowTest, ReadsAPowerSensorWithinTheBlocks) {
   ASSERT_TRUE(reading) << reading.error().text();
   EXPECT_GE(meter.reads, 32);
   EXPECT_LE(meter.reads, 34);
-  EXPECT_EQ(reading->samples.size(), 9u);
-  EXPECT_NEAR((reading->samples[1].at - reading->samples[0].at).count(), 0.25, 1e-9);
+  for (std::size_t i = 1; i < reading->samples.size(); ++i) {
+    EXPECT_GE((reading->samples[i].at - reading->samples[i - 1].at).count(), 0.125);
+    EXPECT_LE((reading->samples[i].at - reading->samples[i - 1].at).count(), 0.375);
+  }
+}
+
+TEST_F(WindowTest, APowerSensorIsReadAtUnevenMomentsNeverFasterThanItsRefresh) {
+  meter.sample_every(Seconds(0.08));
+  auto window = *Window::open(host, meter, Seconds(0.8));
+  std::vector<double> times{0.0};
+  const auto watch = clock.every(Seconds(1e-3), [&, seen = meter.reads.load()]() mutable {
+    if (meter.reads != seen) times.push_back(clock.now().time_since_epoch().count());
+    seen = meter.reads;
+  });
+  clock.advance(Seconds(40));
+  double least = 1.0, most = 0.0;
+  std::set<long> phases;
+  for (std::size_t i = 1; i < times.size(); ++i) {
+    least = std::min(least, times[i] - times[i - 1]);
+    most = std::max(most, times[i] - times[i - 1]);
+    phases.insert(std::lround(std::fmod(times[i], 0.08) / 0.01) % 8);
+  }
+  EXPECT_EQ(times.size(), 501u);  // one for each 0.08 s
+  EXPECT_GE(least, 0.01 - 1e-9);
+  EXPECT_LE(most, 0.16);
+  EXPECT_EQ(phases.size(), 8u);
 }
 
 TEST_F(WindowTest, ASlowSensorIsReadOncePerBlock) {
