@@ -80,6 +80,25 @@ Error nvml_error(const std::string& act, nvml::Return code) {
   return {row->errc, act + ": " + row->words + number, row->hint};
 }
 
+std::optional<std::uint64_t> whole_number(const nvml::FieldValue& reading) {
+  switch (reading.type) {
+    case 1: {  // the library need not have cleared the rest of the union
+      std::uint32_t value = 0;
+      std::memcpy(&value, &reading.value, sizeof value);
+      return value;
+    }
+    case 2:
+    case 3: return reading.value.as_unsigned;
+    case 4: return reading.value.as_signed < 0 ? std::nullopt : std::optional(reading.value.as_unsigned);
+    case 6: {
+      std::uint16_t value = 0;
+      std::memcpy(&value, &reading.value, sizeof value);
+      return value;
+    }
+    default: return std::nullopt;
+  }
+}
+
 #if POLYTHROTTLE_STATIC
 
 Result<std::unique_ptr<Nvml>> Nvml::open(const std::string& library) {

@@ -2,8 +2,10 @@
 // The NVIDIA driver's own library, loaded at run time: its functions with errors as values. Everything above host/ sees GPUs as files
 // (host/nvml_files.h) and never calls this.
 
+#include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -13,6 +15,9 @@ namespace polythrottle {
 
 /// What a code of NVML means: "ACT: words (NVML error N)", and what the user can do about it. Codes that we do not know are kIo.
 Error nvml_error(const std::string& act, nvml::Return code);
+
+/// The value of a reading that succeeded, if its type is one for whole numbers from 0.
+std::optional<std::uint64_t> whole_number(const nvml::FieldValue& reading);
 
 /// A loaded and initialised library. Its calls may be made from several threads; the library takes care of itself.
 class Nvml {

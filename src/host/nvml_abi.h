@@ -27,14 +27,23 @@ inline constexpr unsigned kMemoryClock = 2;
 inline constexpr unsigned kGpuSensor = 0;       ///< nvmlTemperatureSensors_t
 inline constexpr std::size_t kTextLength = 96;  ///< the longest of NVML's buffers for a name, a UUID or a version
 
-// A bit of nvmlDeviceGetCurrentClocksEventReasons.
+// Bits of nvmlDeviceGetCurrentClocksEventReasons.
 inline constexpr std::uint64_t kReasonApplicationsClocks = 0x2;  ///< a user's setting limits the clocks: a lock, or application clocks
+inline constexpr std::uint64_t kReasonSoftwareThermal = 0x20;    ///< the driver lowers the clocks against heat
+inline constexpr std::uint64_t kReasonHardwareThermal = 0x40;    ///< the hardware does, by half or more
+inline constexpr std::uint64_t kReasonPowerBrake = 0x80;         ///< the power supply asked for it by its brake signal
 
 struct Utilization {
   unsigned gpu;     ///< percent of the time in which a kernel ran
   unsigned memory;  ///< percent of the time in which memory was read or written
 };
 static_assert(sizeof(Utilization) == 8);
+
+/// nvmlMemory_t, bytes.
+struct Memory {
+  unsigned long long total, free, used;
+};
+static_assert(sizeof(Memory) == 24);
 
 /// nvmlTemperature_v1_t. The version word of a structure is its size and, in the highest byte, the number of its version.
 struct Temperature {
@@ -76,6 +85,10 @@ inline constexpr unsigned kFieldPowerLimitMin = 187;       ///< mW
 inline constexpr unsigned kFieldPowerLimitMax = 188;       ///< mW
 inline constexpr unsigned kFieldPowerLimitDefault = 189;   ///< mW
 inline constexpr unsigned kFieldPowerLimitEnforced = 190;  ///< mW, limits set out of band included
+// Time since the driver was loaded in which the clocks were lowered, ns.
+inline constexpr unsigned kFieldSoftwareThermalTime = 269;
+inline constexpr unsigned kFieldHardwareThermalTime = 270;
+inline constexpr unsigned kFieldPowerBrakeTime = 271;
 
 /// An exported function and its parameters.
 template <class... Parameters>
@@ -104,6 +117,9 @@ inline constexpr Function<Device, unsigned*, unsigned*> kPowerLimitRange{"nvmlDe
 inline constexpr Function<Device, unsigned*> kPowerLimitDefault{"nvmlDeviceGetPowerManagementDefaultLimit"};
 inline constexpr Function<Device, unsigned*> kPowerLimitEnforced{"nvmlDeviceGetEnforcedPowerLimit"};
 inline constexpr Function<Device, unsigned> kSetPowerLimit{"nvmlDeviceSetPowerManagementLimit"};
+inline constexpr Function<Device, unsigned*> kPower{"nvmlDeviceGetPowerUsage"};  ///< mW
+inline constexpr Function<Device, unsigned long long*> kTotalEnergy{"nvmlDeviceGetTotalEnergyConsumption"};  ///< mJ since driver load
+inline constexpr Function<Device, Memory*> kMemoryInfo{"nvmlDeviceGetMemoryInfo"};
 inline constexpr Function<Device, int, FieldValue*> kFieldValues{"nvmlDeviceGetFieldValues"};
 inline constexpr Function<Device, unsigned long long*> kEventReasons{"nvmlDeviceGetCurrentClocksEventReasons"};
 inline constexpr Function<Device, unsigned long long*> kThrottleReasons{"nvmlDeviceGetCurrentClocksThrottleReasons"};  ///< its older name
@@ -135,6 +151,9 @@ inline constexpr std::array kSymbols{kInit.symbol,
                                      kPowerLimitDefault.symbol,
                                      kPowerLimitEnforced.symbol,
                                      kSetPowerLimit.symbol,
+                                     kPower.symbol,
+                                     kTotalEnergy.symbol,
+                                     kMemoryInfo.symbol,
                                      kFieldValues.symbol,
                                      kEventReasons.symbol,
                                      kThrottleReasons.symbol,

@@ -35,7 +35,10 @@ struct NvmlMount {
 ///   graphics_clock_mhz, sm_clock_mhz, memory_clock_mhz    at this moment
 ///   clocks_event_reasons    why the clocks are not higher, as NVML's bits: "0x0000000000000001"
 ///   persistence_mode, mig_mode    0 or 1
-///   temperature_celsius, utilization_percent, memory_utilization_percent
+///   energy_mj    since the driver was loaded; Volta and later
+///   power_mw (Ampere but GA100, and later: averaged over 1 s), power_instant_mw, power_average_mw (over 1 s)
+///   software_thermal_slowdown_ns, hardware_thermal_slowdown_ns, power_brake_slowdown_ns    time since the driver was loaded
+///   temperature_celsius, utilization_percent, memory_utilization_percent, memory_used_bytes
 /// Errors besides those of Files: kUnsupported where GPU or driver lack it; kNotFound for /nvml itself says whether library or driver is
 /// missing; kInvalid from listing /nvml where `gpu` names none. NVML cannot say whether a write would be permitted: `writable` answers
 /// by the capability SYS_ADMIN of this process, which is what the driver asks for (root where /proc does not tell).

@@ -118,6 +118,31 @@ Result<std::string> utilization(const Nvml& nvml, Device device) {
   return std::to_string(kMemory ? percent.memory : percent.gpu);
 }
 
+Result<std::string> total_energy(const Nvml& nvml, Device device) {
+  unsigned long long millijoules = 0;
+  TRY_STATUS(nvml.call(nvml::kTotalEnergy, device, &millijoules));
+  return std::to_string(millijoules);
+}
+
+Result<std::string> memory_used(const Nvml& nvml, Device device) {
+  nvml::Memory memory{};
+  TRY_STATUS(nvml.call(nvml::kMemoryInfo, device, &memory));
+  return std::to_string(memory.used);
+}
+
+/// A reading by number, of the GPU as a whole. The call succeeds also where the one reading that it was asked for did not.
+template <unsigned kField>
+Result<std::string> field(const Nvml& nvml, Device device) {
+  nvml::FieldValue reading{};
+  reading.field = kField;
+  TRY_STATUS(nvml.call(nvml::kFieldValues, device, 1, &reading));
+  const std::string act = "field " + std::to_string(kField);
+  if (reading.result != nvml::kSuccess) return tl::unexpected<Error>(nvml_error(act, reading.result));
+  const auto value = whole_number(reading);
+  if (!value) return fail(Errc::kUnsupported, act + ": of a type that was not expected (" + std::to_string(reading.type) + ")");
+  return std::to_string(*value);
+}
+
 /// One whole number, or with `second` two separated by a space.
 bool parse(std::string_view text, unsigned& first, unsigned* second = nullptr) {
   const char* const end = text.data() + text.size();
@@ -165,6 +190,14 @@ constexpr std::array kNodes{
     NvmlNode{"clocks_event_reasons", event_reasons},
     NvmlNode{"persistence_mode", number<nvml::kPersistence>},
     NvmlNode{"mig_mode", mig_mode},
+    NvmlNode{"energy_mj", total_energy},
+    NvmlNode{"power_mw", number<nvml::kPower>},
+    NvmlNode{"power_instant_mw", field<nvml::kFieldPowerInstant>},
+    NvmlNode{"power_average_mw", field<nvml::kFieldPowerAverage>},
+    NvmlNode{"software_thermal_slowdown_ns", field<nvml::kFieldSoftwareThermalTime>},
+    NvmlNode{"hardware_thermal_slowdown_ns", field<nvml::kFieldHardwareThermalTime>},
+    NvmlNode{"power_brake_slowdown_ns", field<nvml::kFieldPowerBrakeTime>},
+    NvmlNode{"memory_used_bytes", memory_used},
     NvmlNode{"temperature_celsius", temperature},
     NvmlNode{"utilization_percent", utilization<false>},
     NvmlNode{"memory_utilization_percent", utilization<true>},

@@ -29,6 +29,7 @@ struct MeterInfo {
   std::string boundary;    ///< what is inside: "CPU packages 0, 1 (no DRAM, no board)"
   bool estimated = false;  ///< a model instead of a sensor
   bool only_by_name = false;  ///< never chosen for the user, who alone may know what it covers
+  bool gpu_alone = false;  ///< it covers an NVIDIA card and nothing else: no meter for work on the CPU
   Seconds refresh{0};      ///< how often the number changes
   Seconds sampling{0};     ///< how often it wants to be read at least: a sensor of power for its integral, a counter before it wraps; 0: no need
   Seconds read_cost{0};    ///< time one read takes, measured at discovery
@@ -56,6 +57,9 @@ class Meter {
  public:
   virtual ~Meter() = default;
   virtual const MeterInfo& info() const = 0;
+  /// Makes ready to measure where that takes time: a second of cross-checking, or starting a script. Called once, before the first read,
+  /// by whoever will measure; `info` may differ afterwards. Who only lists meters leaves it out. Errors: as of `read`, kTimeout.
+  virtual Status prepare() { return {}; }
   /// Errors: kNotFound, kPermission, kIo; kCorrupt where the counter went back or jumped beyond belief.
   virtual Result<MeterSample> read() = 0;
 };

@@ -9,6 +9,9 @@
  *   gpus=N           how many of the GPUs there are (2)
  *   fixed            the power limit cannot be moved: its constraints are equal
  *   reasons=HEX      further clocks event reasons
+ *   slowdown=N       time in N ns of each kind of slowdown since the driver was loaded
+ *   counter=PERCENT  the energy counter says so much of what the power adds up to (100)
+ *   power=MW         the power that is reported instead of the GPUs' own; counted all the same
  *   lost=INDEX@N     from the N-th call that names this GPU on (in this process), it is lost
  *   FUNCTION=CODE    this function answers this code and does nothing else
  * POLYTHROTTLE_NVML_STUB_STATE names a file that holds the GPUs' settings, so that several processes see the same; without it they are
@@ -193,6 +196,26 @@ static State state_of(int index) {
   }
   state.power = power_at(model, state.graphics, state.memory);
   return state;
+}
+
+static unsigned power_of(int index) { return number("power", state_of(index).power); }
+
+/* mJ. Counts in steps of 20 ms what the GPU draws at the end of each, from some number on, as if the driver had been loaded long ago. */
+static unsigned long long energy_of(int index) {
+  static long long counted_to[MODELS];
+  static double millijoules[MODELS];
+  const long long step = 20000000;
+  struct timespec now;
+  long long at;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  at = ((long long)now.tv_sec * 1000000000 + now.tv_nsec) / step * step;
+  if (counted_to[index] == 0) {
+    millijoules[index] = 123456789;
+    counted_to[index] = at;
+  }
+  millijoules[index] += power_of(index) * 1e-9 * (double)(at - counted_to[index]) * number("counter", 100) / 100;
+  counted_to[index] = at;
+  return (unsigned long long)millijoules[index];
 }
 
 /* ---- The library ------------------------------------------------------------------------------------------------------------ */
@@ -387,6 +410,33 @@ Return nvmlDeviceGetUtilizationRates(Device device, Utilization* utilization) {
   return OK;
 }
 
+Return nvmlDeviceGetPowerUsage(Device device, unsigned* power);
+Return nvmlDeviceGetPowerUsage(Device device, unsigned* power) {
+  BEGIN_DEVICE();
+  *power = power_of(device->index);
+  return OK;
+}
+
+Return nvmlDeviceGetTotalEnergyConsumption(Device device, unsigned long long* energy);
+Return nvmlDeviceGetTotalEnergyConsumption(Device device, unsigned long long* energy) {
+  BEGIN_DEVICE();
+  *energy = energy_of(device->index);
+  return OK;
+}
+
+typedef struct {
+  unsigned long long total, free, used;
+} Memory;
+
+Return nvmlDeviceGetMemoryInfo(Device device, Memory* memory);
+Return nvmlDeviceGetMemoryInfo(Device device, Memory* memory) {
+  BEGIN_DEVICE();
+  memory->total = 16ULL << 30;
+  memory->used = word("load", NULL) ? 3ULL << 30 : 0;
+  memory->free = memory->total - memory->used;
+  return OK;
+}
+
 Return nvmlDeviceGetPersistenceMode(Device device, unsigned* mode);
 Return nvmlDeviceGetPersistenceMode(Device device, unsigned* mode) {
   BEGIN_DEVICE();
@@ -504,13 +554,16 @@ Return nvmlDeviceGetFieldValues(Device device, int count, FieldValue* values) {
     at->result = OK;
     at->value.as_long = 0;
     switch (at->field) {
-      case 83: at->type = 3; at->value.as_long = 123456789; break;
+      case 83: at->type = 3; at->value.as_long = energy_of(device->index); break;
       case 185:
-      case 186: at->value.as_unsigned = state_of(device->index).power; break;
+      case 186: at->value.as_unsigned = power_of(device->index); break;
       case 187: at->value.as_unsigned = model->power_min; break;
       case 188: at->value.as_unsigned = model->power_max; break;
       case 189: at->value.as_unsigned = model->power_default; break;
       case 190: at->value.as_unsigned = settings[device->index].power_limit; break;
+      case 269:
+      case 270:
+      case 271: at->type = 3; at->value.as_long = number("slowdown", 0); break;
       default: at->result = NOT_SUPPORTED;
     }
   }

@@ -1,0 +1,240 @@
+// Energy of an NVIDIA GPU on a card, as its driver tells it through NVML (below /nvml, host/nvml_files.h).
+//
+// Volta and later count millijoules since the driver was loaded. Users have seen that counter and the power readings disagree by much more
+// than either's error (ml-energy/zeus issue 181), and at least one peer reports 0 J where there is no counter (codecarbon issue 1316). So
+// before it measures, this meter watches both for a second; the counter is used if they agree, else power is integrated, and a remark says
+// so. Sources: nvml.h of NVML API version 13; arXiv 2312.02741 on how the sensors sample.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+
+#include "meter/meter.h"
+#include "meter/nvml_sensors.h"
+
+namespace polythrottle {
+namespace {
+
+constexpr const char* kName = "nvml";
+/// Where it cannot be seen to change often enough: "about 100 ms" (ml.energy, Thermally stable profiling).
+constexpr Seconds kUsualRefresh{0.1};
+/// nvml.h states +-5 % for the power of Fermi and Kepler, and nothing for what came after. Taken for one standard deviation, of the
+/// counter too; to be replaced where somebody has compared with another meter.
+constexpr double kAssumedGainError = 0.05;
+constexpr double kCounterStep = 1e-3;  ///< J
+constexpr int kTries = 5;
+/// A CPU is not to spend more than this part of its time reading.
+constexpr double kMostReading = 0.1;
+/// A number that is as old as anything from 0 to 1 refresh period is off by this part of it (one standard deviation).
+const double kUniform = 1.0 / std::sqrt(12.0);
+
+class NvmlMeter : public Meter {
+ public:
+  NvmlMeter(Host& host, NvmlGpu gpu, NvmlSensors sensors) : host_(host), gpu_(std::move(gpu)), sensors_(std::move(sensors)) {
+    info_ = {.name = kName,
+             .boundary = gpu_.text() + ": the card with its memory and regulators, by its own sensor (no CPU, no board, no power supply)",
+             .gpu_alone = true,
+             .refresh = kUsualRefresh,
+             .error_sources = {"nvml_gain"},
+             .rails = {{.name = "GPU " + gpu_.index, .boundary = gpu_.name}}};
+    if (gpu_.listed > 1) info_.remarks.push_back(gpu_.text() + " of " + std::to_string(gpu_.listed) + "; the energy of others is not in it");
+    by_counter_ = !sensors_.counter.empty();
+    if (sensors_.no_counter) info_.remarks.push_back("no energy counter, so power is integrated: " + sensors_.no_counter->what);
+  }
+
+  /// Starts at 0 J and times a read.
+  Status start() {
+    if (!sensors_.power.empty()) {
+      TRY(watts_, sensors_.read_power(host_.files));
+    }
+    TRY_STATUS(begin());
+    Seconds best{1e9};
+    for (int i = 0; i < kTries; ++i) {
+      const auto before = host_.clock.now();
+      if (const auto sample = read(); !sample) return tl::unexpected<Error>(sample.error());
+      best = std::min(best, Seconds(host_.clock.now() - before));
+    }
+    info_.read_cost = best;
+    describe();
+    return begin();
+  }
+
+  const MeterInfo& info() const override { return info_; }
+
+  Status prepare() override {
+    TRY(const GpuCrossCheck check, watch_sensors(host_, sensors_));
+    if (check.mean_watts > 0.0) watts_ = check.mean_watts;
+    power_refresh_ = check.power_refresh.value_or(kUsualRefresh);
+    if (by_counter_) TRY_STATUS(judge_counter(check));
+    info_.refresh = by_counter_ ? check.counter_refresh.value_or(kUsualRefresh) : power_refresh_;
+    describe();
+    return begin();
+  }
+
+  Result<MeterSample> read() override {
+    TRY(const double advanced, by_counter_ ? counted() : integrated());
+    total_ += advanced;
+    return MeterSample{.at = last_at_,
+                       .energy = Joules(total_),
+                       .one_sigma = {Joules(total_ * kAssumedGainError)},
+                       .edge = Joules(by_counter_ ? std::hypot(watts_ * info_.refresh.count(), kCounterStep) * kUniform : lag_error()),
+                       .sampling_variance = sampling_variance_,
+                       .rails = {Joules(total_)}};
+  }
+
+ private:
+  struct Reading {
+    Clock::TimePoint at;
+    double watts;
+  };
+
+  Status begin() {
+    if (by_counter_) {
+      TRY(last_count_, sensors_.read_counter(host_.files));
+    } else {
+      TRY(watts_, sensors_.read_power(host_.files));
+    }
+    last_at_ = host_.clock.now();
+    recent_.assign(1, {last_at_, watts_});
+    total_ = sampling_variance_ = 0.0;
+    has_watts_between_ = false;
+    return {};
+  }
+
+  /// Is the counter to be believed?
+  Status judge_counter(const GpuCrossCheck& check) {
+    const bool has_power = !sensors_.power.empty();
+    if (!check.counter_refresh) {
+      if (!has_power) {
+        return fail(Errc::kCorrupt, "measure the energy of " + gpu_.text() + ": its counter does not move, and there is no power to read",
+                    "look at nvidia-smi -q -d POWER, or use --external-meter");
+      }
+      info_.remarks.push_back("the energy counter hardly moved in 3 s, so power is integrated");
+      by_counter_ = false;
+    } else if (!has_power || sensors_.averaging > Seconds(0)) {
+      info_.remarks.push_back(std::string("the energy counter was not cross-checked: ") +
+                              (has_power ? "power is told as the mean of a second only" : "power is not told"));
+    } else if (!(check.compared > Seconds(0))) {
+      info_.remarks.push_back("the energy counter was not cross-checked: it changed too seldom meanwhile");
+    } else {
+      const std::string numbers = fmt::format("{:.4g} J by the energy counter, {:.4g} J by integrated power over {:.2g} s",
+                                              check.by_counter.si(), check.by_power.si(), check.compared.count());
+      by_counter_ = check.agree();
+      info_.remarks.push_back(by_counter_ ? "cross-checked: " + numbers
+                                          : fmt::format("{}: they differ by more than {:.0f} %, so power is integrated", numbers,
+                                                        100.0 * GpuCrossCheck::kTolerance));
+    }
+    return {};
+  }
+
+  void describe() {
+    info_.sampling = by_counter_ ? Seconds(0) : std::max({info_.refresh, power_refresh_, info_.read_cost / kMostReading});
+    info_.error = "+-5 % on the gain (1 sigma) is assumed: NVIDIA states that for Fermi and Kepler and nothing for later GPUs";
+    if (by_counter_) {
+      info_.error += fmt::format("; each reading up to {:.0f} ms old", info_.refresh.count() * 1e3);
+    } else if (sensors_.averaging > Seconds(0)) {
+      info_.error += "; integrated from means of 1 s, so a change of load counts up to 1 s late";
+    }
+    if (sensors_.part_unseen > 0.0) {
+      info_.error +=
+          fmt::format("; the sensor does not see {:.0f} % of the time (arXiv 2312.02741), so short windows err with the load's rhythm",
+                      100.0 * sensors_.part_unseen);
+    }
+  }
+
+  /// J since the read before.
+  Result<double> counted() {
+    TRY(const double count, sensors_.read_counter(host_.files));
+    const auto at = host_.clock.now();
+    const double before = std::exchange(last_count_, count);
+    const Seconds passed = at - std::exchange(last_at_, at);
+    const double advanced = count - before;
+    // Counting goes on from here; the energy of this interval is unknown and the caller is told.
+    if (advanced < 0.0) {
+      return fail(Errc::kCorrupt, fmt::format("read {}: went back from {:.3f} J to {:.3f} J", sensors_.counter, before, count),
+                  "the driver was loaded anew, or the GPU was reset");
+    }
+    if (advanced > kMostWattsPerGpu * (passed + 2.0 * info_.refresh).count()) {
+      return fail(Errc::kCorrupt,
+                  fmt::format("read {}: {:.3f} J more after {:.3f} s, beyond what a GPU draws", sensors_.counter, advanced, passed.count()),
+                  "the counter is broken or the machine slept");
+    }
+    if (passed >= info_.refresh) note_mean(advanced / passed.count(), passed);
+    return advanced;
+  }
+
+  /// What a sensor does not see differs from what it sees about as neighbouring stretches differ from each other: of a fluctuation with
+  /// deviation s of the seen part, s^2 = (difference)^2 / 2, the unseen 75 ms of 100 ms err by 0.75 x sqrt(1 + 1/3) s.
+  void note_mean(double mean, Seconds passed) {
+    if (sensors_.part_unseen > 0.0 && has_watts_between_) {
+      const double unseen = sensors_.part_unseen;
+      const double factor = unseen * unseen * (1.0 + (1.0 - unseen) / unseen) / 2.0;
+      sampling_variance_ += factor * std::pow((mean - watts_) * passed.count(), 2);
+    }
+    watts_ = mean;
+    has_watts_between_ = true;
+  }
+
+  Result<double> integrated() {
+    TRY(const double watts, sensors_.read_power(host_.files));
+    const auto at = host_.clock.now();
+    const double passed = (at - std::exchange(last_at_, at)).count();
+    const double before = std::exchange(watts_, watts);
+    // A change of power comes somewhere between two readings, the trapezoid puts it in the middle.
+    sampling_variance_ += std::pow((watts - before) * passed * kUniform, 2);
+    recent_.push_back({at, watts});
+    while (recent_.size() > 2 && at - recent_[1].at >= lag()) recent_.pop_front();
+    return 0.5 * (before + watts) * passed;
+  }
+
+  Seconds lag() const { return std::max(sensors_.averaging, power_refresh_); }
+  /// Power is that of up to a lag ago; what it changed by since then is not in it.
+  double lag_error() const { return std::abs(recent_.back().watts - recent_.front().watts) * lag().count() * 0.5; }
+
+  Host& host_;
+  const NvmlGpu gpu_;
+  const NvmlSensors sensors_;
+  MeterInfo info_;
+  bool by_counter_ = false;
+  Seconds power_refresh_ = kUsualRefresh;
+  Clock::TimePoint last_at_;
+  double last_count_ = 0.0;  ///< J
+  double watts_ = 0.0;       ///< the last reading, or the counter's mean between two
+  bool has_watts_between_ = false;
+  std::deque<Reading> recent_;  ///< of power, the last lag
+  double total_ = 0.0;          ///< J
+  double sampling_variance_ = 0.0;
+};
+
+MeterDiscovery discover(Host& host, const MeterOptions&) {
+  const auto absent = [](Error why) {
+    if (why.code == Errc::kPermission && why.hint.empty()) why.hint = "the user must be allowed to open /dev/nvidia* (group video or render)";
+    MeterDiscovery none;
+    none.absent.push_back({kName, std::move(why)});
+    return none;
+  };
+  if (is_jetson(host.files)) {
+    return absent({Errc::kUnsupported, "look for the power of an NVIDIA card: the GPU of a Jetson does not tell its own",
+                   "the meter ina3221 reads the module's rails"});
+  }
+  auto gpu = chosen_gpu(host.files);
+  if (!gpu) return absent(gpu.error());
+  auto sensors = find_nvml_sensors(host.files, *gpu);
+  if (!sensors) return absent(sensors.error());
+  auto meter = std::make_unique<NvmlMeter>(host, std::move(*gpu), std::move(*sensors));
+  if (auto started = meter->start(); !started) return absent(started.error());
+  MeterDiscovery found;
+  found.meters.push_back(std::move(meter));
+  return found;
+}
+
+}  // namespace
+
+namespace meter_driver {
+extern const MeterDriver nvml;
+constinit const MeterDriver nvml{
+    .name = "nvml", .summary = "an NVIDIA card's own energy counter, or its power integrated (NVML)", .preference = 5, .discover = discover};
+}  // namespace meter_driver
+}  // namespace polythrottle
