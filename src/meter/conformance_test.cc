@@ -354,6 +354,7 @@ TEST_P(MeterConformance, AnEmptyMachineIsAbsenceAndNotPermission) {
 }
 
 TEST_P(MeterConformance, SaysPermissionApartFromAbsence) {
+  if (driver_.name == "external") GTEST_SKIP() << "reads no file of the machine";
   FakeFiles forbidden;
   for (const char* path : {"/sys/class/powercap", "/sys/class/hwmon", "/sys/devices/system/cpu/online", "/proc/stat", "/nvml",
                            "/sys/bus/event_source/devices/power/type"}) {

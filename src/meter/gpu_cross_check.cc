@@ -30,9 +30,7 @@ std::optional<Seconds> median_distance(std::span<const GpuLook> looks, const std
 
 }  // namespace
 
-bool GpuCrossCheck::agree() const {
-  return std::abs((by_counter - by_power).si()) <= kTolerance * std::max(by_counter, by_power).si();
-}
+bool GpuCrossCheck::agree() const { return std::abs((by_counter - by_power).si()) <= kTolerance * std::max(by_counter, by_power).si(); }
 
 GpuCrossCheck cross_check(std::span<const GpuLook> looks) {
   GpuCrossCheck out;

@@ -73,7 +73,8 @@ struct MeterDiscovery {
   std::vector<MeterAbsence> absent;
 };
 
-/// What the estimate goes by; see meter/estimate.cc for the default coefficients and their source.
+/// What the user says of meters. Of the estimate: see meter/estimate.cc for the default coefficients and their source. Of an external meter:
+/// docs/external-meter.md.
 struct MeterOptions {
   double idle_watts_per_cpu = 0.0;    ///< 0: the default
   double active_watts_per_cpu = 0.0;  ///< 0: the default; added to idle while a CPU is busy
@@ -83,6 +84,8 @@ struct MeterOptions {
   std::string worker = "this process";  ///< whose time that is, for people
   /// Also read rails that are no part of the energy (they are inside others, or outside the boundary), where each costs time on a bus.
   bool all_rails = false;
+  std::vector<std::string> external_command{};     ///< words of the program that reads an external meter; empty: there is none
+  std::optional<double> external_error_percent{};  ///< 1 standard deviation of its gain; absent: what it says itself, else assumed
 };
 
 struct MeterDriver {

@@ -13,6 +13,7 @@
 
 #include "meter/meter.h"
 #include "meter/nvml_sensors.h"
+#include "meter/power_integral.h"
 
 namespace polythrottle {
 namespace {
@@ -24,6 +25,7 @@ constexpr Seconds kUsualRefresh{0.1};
 /// counter too; to be replaced where somebody has compared with another meter.
 constexpr double kAssumedGainError = 0.05;
 constexpr double kCounterStep = 1e-3;  ///< J
+constexpr double kPowerStep = 1e-3;    ///< W
 constexpr int kTries = 5;
 /// A CPU is not to spend more than this part of its time reading.
 constexpr double kMostReading = 0.1;
@@ -39,7 +41,8 @@ class NvmlMeter : public Meter {
              .refresh = kUsualRefresh,
              .error_sources = {"nvml_gain"},
              .rails = {{.name = "GPU " + gpu_.index, .boundary = gpu_.name}}};
-    if (gpu_.listed > 1) info_.remarks.push_back(gpu_.text() + " of " + std::to_string(gpu_.listed) + "; the energy of others is not in it");
+    if (gpu_.listed > 1)
+      info_.remarks.push_back(gpu_.text() + " of " + std::to_string(gpu_.listed) + "; the energy of others is not in it");
     by_counter_ = !sensors_.counter.empty();
     if (sensors_.no_counter) info_.remarks.push_back("no energy counter, so power is integrated: " + sensors_.no_counter->what);
   }
@@ -74,14 +77,11 @@ class NvmlMeter : public Meter {
   }
 
   Result<MeterSample> read() override {
-    TRY(const double advanced, by_counter_ ? counted() : integrated());
-    total_ += advanced;
-    return MeterSample{.at = last_at_,
-                       .energy = Joules(total_),
-                       .one_sigma = {Joules(total_ * kAssumedGainError)},
-                       .edge = Joules(by_counter_ ? std::hypot(watts_ * info_.refresh.count(), kCounterStep) * kUniform : lag_error()),
-                       .sampling_variance = sampling_variance_,
-                       .rails = {Joules(total_)}};
+    auto sample = by_counter_ ? counted() : integrated();
+    if (!sample) return sample;
+    sample->one_sigma = {sample->energy * kAssumedGainError};
+    sample->rails = {sample->energy};
+    return sample;
   }
 
  private:
@@ -97,9 +97,12 @@ class NvmlMeter : public Meter {
       TRY(watts_, sensors_.read_power(host_.files));
     }
     last_at_ = host_.clock.now();
-    recent_.assign(1, {last_at_, watts_});
     total_ = sampling_variance_ = 0.0;
-    has_watts_between_ = false;
+    has_mean_ = false;
+    // A number that stands for a refresh is half of one old in the middle.
+    integral_ = PowerIntegral({.step = Watts(kPowerStep), .refresh = power_refresh_, .age = 0.5 * power_refresh_});
+    if (!by_counter_) integral_.add(last_at_, Watts(watts_));
+    recent_.assign(1, {last_at_, watts_});
     return {};
   }
 
@@ -144,8 +147,7 @@ class NvmlMeter : public Meter {
     }
   }
 
-  /// J since the read before.
-  Result<double> counted() {
+  Result<MeterSample> counted() {
     TRY(const double count, sensors_.read_counter(host_.files));
     const auto at = host_.clock.now();
     const double before = std::exchange(last_count_, count);
@@ -161,37 +163,40 @@ class NvmlMeter : public Meter {
                   fmt::format("read {}: {:.3f} J more after {:.3f} s, beyond what a GPU draws", sensors_.counter, advanced, passed.count()),
                   "the counter is broken or the machine slept");
     }
+    total_ += advanced;
     if (passed >= info_.refresh) note_mean(advanced / passed.count(), passed);
-    return advanced;
+    return MeterSample{.at = at,
+                       .energy = Joules(total_),
+                       .edge = Joules(std::hypot(watts_ * info_.refresh.count(), kCounterStep) * kUniform),
+                       .sampling_variance = sampling_variance_};
   }
 
-  /// What a sensor does not see differs from what it sees about as neighbouring stretches differ from each other: of a fluctuation with
-  /// deviation s of the seen part, s^2 = (difference)^2 / 2, the unseen 75 ms of 100 ms err by 0.75 x sqrt(1 + 1/3) s.
+  /// What a sensor does not see differs from what it sees about as neighbouring stretches differ from each other. Of a fluctuation with
+  /// deviation s of the seen part, s^2 = difference^2 / 2, the unseen 75 ms of 100 ms err by 0.75 x sqrt(1 + 1/3) s.
   void note_mean(double mean, Seconds passed) {
-    if (sensors_.part_unseen > 0.0 && has_watts_between_) {
-      const double unseen = sensors_.part_unseen;
-      const double factor = unseen * unseen * (1.0 + (1.0 - unseen) / unseen) / 2.0;
+    if (has_mean_) {
+      const double factor = sensors_.part_unseen / 2.0;  // u^2 (1 + (1 - u) / u) / 2
       sampling_variance_ += factor * std::pow((mean - watts_) * passed.count(), 2);
     }
     watts_ = mean;
-    has_watts_between_ = true;
+    has_mean_ = true;
   }
 
-  Result<double> integrated() {
-    TRY(const double watts, sensors_.read_power(host_.files));
+  Result<MeterSample> integrated() {
+    TRY(watts_, sensors_.read_power(host_.files));
     const auto at = host_.clock.now();
-    const double passed = (at - std::exchange(last_at_, at)).count();
-    const double before = std::exchange(watts_, watts);
-    // A change of power comes somewhere between two readings, the trapezoid puts it in the middle.
-    sampling_variance_ += std::pow((watts - before) * passed * kUniform, 2);
-    recent_.push_back({at, watts});
-    while (recent_.size() > 2 && at - recent_[1].at >= lag()) recent_.pop_front();
-    return 0.5 * (before + watts) * passed;
+    integral_.add(at, Watts(watts_));
+    auto sample = integral_.sample();
+    if (sensors_.averaging > Seconds(0)) sample.edge = Joules(std::hypot(sample.edge.si(), lateness(at)));
+    return sample;
   }
 
-  Seconds lag() const { return std::max(sensors_.averaging, power_refresh_); }
-  /// Power is that of up to a lag ago; what it changed by since then is not in it.
-  double lag_error() const { return std::abs(recent_.back().watts - recent_.front().watts) * lag().count() * 0.5; }
+  /// J: a mean of the last second is that of half a second ago; what power changed by meanwhile is not in it.
+  double lateness(Clock::TimePoint at) {
+    recent_.push_back({at, watts_});
+    while (recent_.size() > 2 && at - recent_[1].at >= sensors_.averaging) recent_.pop_front();
+    return std::abs(recent_.back().watts - recent_.front().watts) * 0.5 * sensors_.averaging.count();
+  }
 
   Host& host_;
   const NvmlGpu gpu_;
@@ -201,16 +206,18 @@ class NvmlMeter : public Meter {
   Seconds power_refresh_ = kUsualRefresh;
   Clock::TimePoint last_at_;
   double last_count_ = 0.0;  ///< J
-  double watts_ = 0.0;       ///< the last reading, or the counter's mean between two
-  bool has_watts_between_ = false;
-  std::deque<Reading> recent_;  ///< of power, the last lag
-  double total_ = 0.0;          ///< J
+  double total_ = 0.0;       ///< J, of the counter
   double sampling_variance_ = 0.0;
+  double watts_ = 0.0;  ///< the last reading, or the counter's mean between two
+  bool has_mean_ = false;
+  PowerIntegral integral_{{}};
+  std::deque<Reading> recent_;  ///< of a power that is a mean: the time it is the mean of
 };
 
 MeterDiscovery discover(Host& host, const MeterOptions&) {
   const auto absent = [](Error why) {
-    if (why.code == Errc::kPermission && why.hint.empty()) why.hint = "the user must be allowed to open /dev/nvidia* (group video or render)";
+    if (why.code == Errc::kPermission && why.hint.empty())
+      why.hint = "the user must be allowed to open /dev/nvidia* (group video or render)";
     MeterDiscovery none;
     none.absent.push_back({kName, std::move(why)});
     return none;
@@ -234,7 +241,9 @@ MeterDiscovery discover(Host& host, const MeterOptions&) {
 
 namespace meter_driver {
 extern const MeterDriver nvml;
-constinit const MeterDriver nvml{
-    .name = "nvml", .summary = "an NVIDIA card's own energy counter, or its power integrated (NVML)", .preference = 5, .discover = discover};
+constinit const MeterDriver nvml{.name = "nvml",
+                                 .summary = "an NVIDIA card's own energy counter, or its power integrated (NVML)",
+                                 .preference = 5,
+                                 .discover = discover};
 }  // namespace meter_driver
 }  // namespace polythrottle

@@ -57,8 +57,8 @@ Result<NvmlSensors> find_nvml_sensors(const Files& files, const NvmlGpu& gpu) {
     Seconds averaging;
   };
   std::optional<Error> no_power;
-  for (const Node& node : {Node{"power_instant_mw", Seconds(0)}, Node{"power_mw", Seconds(averages ? 1.0 : 0.0)},
-                           Node{"power_average_mw", Seconds(1.0)}}) {
+  for (const Node& node :
+       {Node{"power_instant_mw", Seconds(0)}, Node{"power_mw", Seconds(averages ? 1.0 : 0.0)}, Node{"power_average_mw", Seconds(1.0)}}) {
     out.power = gpu.folder + "/" + node.name;
     out.averaging = node.averaging;
     const auto watts = out.read_power(files);

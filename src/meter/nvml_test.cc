@@ -36,10 +36,10 @@ class Gpu : public Files {
 
   FakeFiles nodes;
   std::function<double(double)> watts = [](double) { return 50.0; };  ///< the truth
-  double refresh = 0.1;                                              ///< of counter and power
-  double phase = 0.0;                                                ///< of their refresh
-  double counter_scale = 1.0;                                        ///< what the counter says of the truth
-  double counted_before = 1e6;                                       ///< J, when time began
+  double refresh = 0.1;                                               ///< of counter and power
+  double phase = 0.0;                                                 ///< of their refresh
+  double counter_scale = 1.0;                                         ///< what the counter says of the truth
+  double counted_before = 1e6;                                        ///< J, when time began
   double power_scale = 1.0;
 
   /// J drawn since time began, as of the last refresh of which this is a part.
