@@ -11,6 +11,8 @@ constexpr double kConversion = 1.1e-3;  ///< s; bus and shunt each, at the reset
 constexpr double kBusStep = 8e-3;       ///< V
 constexpr double kShuntStep = 40e-6;    ///< V
 constexpr double kGainError = 0.0025;   ///< largest in the data sheet, taken as two standard deviations
+constexpr double kShuntError = 0.01;    ///< of a 1 % resistor, taken as two standard deviations
+constexpr double kOffset = 40e-6;       ///< V; typical in the data sheet, half of the largest
 constexpr double kScatter = 0.5;        ///< of a step of the shunt converter
 constexpr double kSourceOhms = 0.01;    ///< wiring before the shunt: the bus voltage sags a little with the current
 
@@ -26,6 +28,9 @@ Ina3221::Ina3221(std::vector<Channel> channels, int samples, std::uint64_t seed,
     : channels_(std::move(channels)), samples_(samples), chance_(seed), noise_(noise) {
   if (!noise_) return;
   for (double& gain : gain_) gain = 1.0 + 0.5 * kGainError * chance_.normal();
+  Chance board(seed ^ 0x5047);
+  for (double& gain : gain_) gain *= 1.0 + 0.5 * kShuntError * board.normal();
+  for (double& offset : offset_steps_) offset = kOffset / kShuntStep * board.normal();
 }
 
 Seconds Ina3221::cycle() const { return Seconds(3.0 * samples_ * 2.0 * kConversion); }
@@ -66,7 +71,8 @@ Ina3221::Registers Ina3221::registers(std::size_t channel) {
   const Channel& wired = channels_[channel];
   const double current = amperes(wired.volts, mean_[channel]);
   const double volts = wired.volts - kSourceOhms * current;
-  const double steps = current * gain_[channel] * wired.shunt_ohms / kShuntStep + (noise_ ? kScatter * chance_.normal() : 0.0);
+  const double steps =
+      current * gain_[channel] * wired.shunt_ohms / kShuntStep + offset_steps_[channel] + (noise_ ? kScatter * chance_.normal() : 0.0);
   Registers now;
   now.millivolts = std::llround(std::round(volts / kBusStep) * kBusStep * 1e3);
   const double shunt = std::max(0.0, std::round(steps)) * kShuntStep;

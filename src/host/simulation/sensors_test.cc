@@ -55,19 +55,22 @@ TEST(Ina3221, CountsInStepsOfItsConverters) {
   }
 }
 
-TEST(Ina3221, NoiseIsAGainOfItsOwnAndHalfAStep) {
-  double sum = 0.0, squares = 0.0;
-  constexpr int kChips = 400;
+TEST(Ina3221, NoiseIsAShuntAGainAnOffsetAndHalfAStep) {
+  double large = 0.0, large_squares = 0.0, small_squares = 0.0;
+  constexpr int kChips = 1000;
+  constexpr double kStep = 8e-3 * 19.2;  // W
   for (std::uint64_t seed = 0; seed < kChips; ++seed) {
-    Ina3221 monitor({{"A", 19.2, 0.005}, {"B", 5.0, 0.010}, {"C", 5.0, 0.010}}, 1, seed, true);
-    monitor.integrate(Seconds(0), Seconds(1), {40.0, 0.0, 0.0});
-    const double error = watts(monitor, 0) - 40.0;
-    sum += error;
-    squares += error * error;
+    Ina3221 monitor({{"A", 19.2, 0.005}, {"B", 19.2, 0.005}, {"C", 5.0, 0.010}}, 1, seed, true);
+    monitor.integrate(Seconds(0), Seconds(1), {160.0, 4.0, 0.0});
+    const double of_large = watts(monitor, 0) / 160.0 - 1.0, of_small = watts(monitor, 1) - 4.0;
+    large += of_large;
+    large_squares += of_large * of_large;
+    small_squares += of_small * of_small;
   }
-  EXPECT_NEAR(sum / kChips, 0.0, 0.05);
-  EXPECT_GT(std::sqrt(squares / kChips), 0.05);
-  EXPECT_LT(std::sqrt(squares / kChips), 0.25);
+  // Much power: gain and shunt, hypot(0.5 %, 0.125 %), and a step in a thousand; little power: offset of a step, scatter of a half, rounding.
+  EXPECT_NEAR(large / kChips, 0.0, 0.001);
+  EXPECT_NEAR(std::sqrt(large_squares / kChips), 0.0053, 0.0004);
+  EXPECT_NEAR(std::sqrt(small_squares / kChips), std::sqrt(1.0 + 0.25 + 1.0 / 12.0) * kStep, 0.1 * kStep);
 }
 
 }  // namespace
