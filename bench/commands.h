@@ -9,5 +9,6 @@ void add_grid(CLI::App& app, int& exit_code);
 void add_trials(CLI::App& app, int& exit_code);
 void add_paper(CLI::App& app, int& exit_code);
 void add_optimizers(CLI::App& app, int& exit_code);
+void add_coverage(CLI::App& app, int& exit_code);
 
 }  // namespace polythrottle::bench

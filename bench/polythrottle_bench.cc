@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   bench::add_trials(app, exit_code);
   bench::add_paper(app, exit_code);
   bench::add_optimizers(app, exit_code);
+  bench::add_coverage(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {

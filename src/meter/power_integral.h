@@ -46,8 +46,9 @@ class PowerIntegral {
   Watts scatter() const { return Watts(scatter_watts()); }
 
  private:
-  void remember(double difference);
+  void remember(double difference, double spacing);
   double scatter_watts() const;
+  double step_rate() const;
 
   PowerSensor sensor_;
   Clock::TimePoint at_;
@@ -61,6 +62,7 @@ class PowerIntegral {
   double step_variance_ = 0.0;  ///< of the last interval, J^2
   // Exponentially weighted sums and their weights.
   double weight_ = 0.0;
+  double seconds_ = 0.0;  ///< of spacing
   double squares_ = 0.0;  ///< of d^2 / 2
   double product_weight_ = 0.0;
   double products_ = 0.0;  ///< of -d d'
