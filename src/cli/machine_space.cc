@@ -135,6 +135,11 @@ Status fill_device(Device& device, Machine& machine, MachineSpace parts, const T
   device.reference = std::move(parts.reference);
   device.knobs = std::move(parts.knobs);
   device.gauges = std::move(machine.gauges);
+  // Clocks and utilization fall to rest with the end of the work, when a trial reads its gauges.
+  std::erase_if(device.gauges, [](const auto& gauge) {
+    const MetricRow* row = find_metric(gauge->name());
+    return !gauge->counts() && row != nullptr && !row->may_be_goal;
+  });
   device.description = machine.description;
   device.energy_provenance = info.estimated ? Provenance::kEstimated : Provenance::kMeasured;
   device.meter = info.name;
@@ -142,7 +147,9 @@ Status fill_device(Device& device, Machine& machine, MachineSpace parts, const T
   for (const auto& row : metric_table()) {
     const bool gauged =
         std::any_of(device.gauges.begin(), device.gauges.end(), [&](const auto& g) { return g->name() == row.name && !g->counts(); });
-    const bool of_a_gauge = row.name == kTemperature || row.name == kMemory;
+    const bool of_a_gauge = row.name == kTemperature || row.name == kMemory || row.name == kGpuTemperature ||
+                            row.name == kSystemMemory || row.name == kGpuMemory || row.name == kCpuUtilization ||
+                            row.name == kGpuUtilization;
     if (row.name != kEnergyProxy && (!of_a_gauge || gauged)) device.metrics.emplace_back(row.name);
   }
   device.notes.insert(device.notes.end(), parts.notes.begin(), parts.notes.end());

@@ -1,25 +1,13 @@
 #include "knob/cooling.h"
 
 #include <algorithm>
-#include <array>
-#include <string_view>
+
+#include "host/cooling_devices.h"
 
 namespace polythrottle {
 namespace {
 
 constexpr const char* kFolder = "/sys/class/thermal";
-
-/// Names by which drivers register (Linux Documentation/driver-api/thermal/sysfs-api.rst: `type`, `cur_state`, 0 is no cooling).
-bool lowers_clocks(std::string_view type) {
-  // cpufreq_cooling.c and devfreq_cooling.c, today's names and those before 5.12.
-  constexpr std::array<std::string_view, 4> kBeginnings{"cpufreq-", "thermal-cpufreq-", "devfreq-", "thermal-devfreq-"};
-  // Device trees of NVIDIA Jetson: the firmware slows the unit of that zone down.
-  constexpr std::string_view kAlert = "-throttle-alert";
-  // drivers/acpi/processor_thermal.c: first a lower limit for cpufreq, then duty cycles.
-  constexpr std::string_view kAcpi = "Processor";
-  return type == kAcpi || type.ends_with(kAlert) ||
-         std::any_of(kBeginnings.begin(), kBeginnings.end(), [&](std::string_view name) { return type.starts_with(name); });
-}
 
 }  // namespace
 

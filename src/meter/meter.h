@@ -96,17 +96,22 @@ struct MeterDriver {
 };
 std::span<const MeterDriver* const> meter_drivers();
 
-/// Anything else that is read, now: a temperature, memory in use. name: a metric's name.
+/// Anything else that is read, now: a temperature, memory in use. name: a metric's name. One thread at a time.
 class Gauge {
  public:
   virtual ~Gauge() = default;
   virtual const std::string& name() const = 0;
+  /// Errors: those of its files; kBusy from a part that sleeps. What cannot be read is never 0.
   virtual Result<double> read() = 0;
   /// Is it a count since boot? Then a stretch of time is described by the difference of two readings.
   virtual bool counts() const { return false; }
+  /// Of a count: what happened between the last two readings ("average over-current (oc2)"); empty where nothing did.
+  virtual std::string what() const { return {}; }
 };
-/// Gauges of this machine, where present: temperature_celsius (hottest thermal zone), memory_bytes (resident set of this process),
-/// throttle_events (times a board's hardware slowed it down for under-voltage or over-current; counts).
+/// Gauges of this machine, where present: temperature_celsius (hottest thermal zone), gpu_temperature_celsius, memory_bytes (resident set of
+/// this process), system_memory_bytes, gpu_memory_bytes, cpu_, gpu_ and mem_clock_hertz, cpu_utilization_ratio (since it was read before;
+/// first: since boot), gpu_utilization_ratio, throttle_events (times the hardware or its kernel slowed it down against heat, under-voltage or
+/// over-current; counts). Those of a GPU: the Jetson's own, else the NVIDIA card that is tuned.
 std::vector<std::unique_ptr<Gauge>> discover_gauges(Host& host);
 
 }  // namespace polythrottle

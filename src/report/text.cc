@@ -173,6 +173,9 @@ std::string metric_label(std::string_view metric) {
   if (metric == kGpuClockSeen) return "GPU clock";
   if (metric == kMemoryClockSeen) return "memory clock";
   if (metric == kCpuClockSeen) return "CPU clock";
+  if (metric == kGpuTemperature) return "GPU temperature";
+  if (metric == kSystemMemory) return "system memory";
+  if (metric == kGpuMemory) return "GPU memory";
   const MetricRow* row = find_metric(metric);
   return std::string(row ? row->alias : metric);
 }

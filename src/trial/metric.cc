@@ -18,6 +18,11 @@ constexpr std::array kTable{
     MetricRow{kThroughput, "throughput", "/s", 0, false, "inferences answered per second"},
     MetricRow{kTemperature, "temperature", "degC", 0, true, "hottest thermal zone at the end of the window"},
     MetricRow{kMemory, "memory", "B", 0, true, "resident memory of the process that runs the model, at the end of the window"},
+    MetricRow{kGpuTemperature, "gpu_temperature", "degC", 0, true, "temperature of the NVIDIA card at the end of the window"},
+    MetricRow{kSystemMemory, "system_memory", "B", 0, true, "memory of the whole machine in use, at the end of the window"},
+    MetricRow{kGpuMemory, "gpu_memory", "B", 0, true, "memory of the NVIDIA card in use by all its programs, at the end of the window"},
+    MetricRow{kCpuUtilization, "cpu_utilization", "", 0, true, "part of the time that the CPUs were busy, mean over all", false},
+    MetricRow{kGpuUtilization, "gpu_utilization", "", 0, true, "part of the time in which the GPU ran anything, as its driver says", false},
     MetricRow{kEnergyProxy, "energy_proxy", "", 0, true, "a recorded table's own stand-in for energy; not joules"},
     MetricRow{kGpuClockSeen, "gpu_clock", "Hz", 0, true, "clock the GPU was seen to run at under load, mean", false},
     MetricRow{kMemoryClockSeen, "mem_clock", "Hz", 0, true, "clock the memory was seen to run at under load, mean", false},
@@ -83,6 +88,7 @@ std::string format_metric(std::string_view name, double value) {
 std::string format_si(double value, std::string_view unit) {
   if (!std::isfinite(value)) return "-";
   if (unit == "degC") return fmt::format("{:.1f} degC", value);
+  if (name.ends_with("_ratio")) return fmt::format("{:.1f} %", 100.0 * value);
   if (unit == "/s") return fmt::format("{:.4g} /s", value);
   struct Prefix {
     double scale;
