@@ -12,6 +12,13 @@ find_package(SQLite3 3.34 REQUIRED)
 find_package(OpenSSL 1.1 REQUIRED COMPONENTS Crypto)
 include(cmake/OnnxRuntime.cmake)
 
+# Debian's RE2 has no CMake files.
+find_path(RE2_INCLUDE re2/re2.h REQUIRED)
+find_library(RE2_LIBRARY re2 REQUIRED)
+add_library(polythrottle_re2 INTERFACE)
+target_include_directories(polythrottle_re2 SYSTEM INTERFACE ${RE2_INCLUDE})
+target_link_libraries(polythrottle_re2 INTERFACE ${RE2_LIBRARY} Threads::Threads)
+
 # Debian has fmt as a shared library and as headers, not as an archive.
 set(POLYTHROTTLE_FMT fmt::fmt)
 if(POLYTHROTTLE_STATIC)
@@ -23,7 +30,7 @@ set(POLYTHROTTLE_USES_host Threads::Threads nlohmann_json::nlohmann_json ${CMAKE
 set(POLYTHROTTLE_USES_trial nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_knob nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_engine polythrottle_onnxruntime_headers OpenSSL::Crypto ${CMAKE_DL_LIBS})
-set(POLYTHROTTLE_USES_workload Threads::Threads nlohmann_json::nlohmann_json)
+set(POLYTHROTTLE_USES_workload Threads::Threads nlohmann_json::nlohmann_json polythrottle_re2)
 set(POLYTHROTTLE_USES_surrogate Eigen3::Eigen Threads::Threads)
 set(POLYTHROTTLE_USES_journal SQLite::SQLite3 nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_report nlohmann_json::nlohmann_json)

@@ -76,6 +76,9 @@ Result<OpenedDevice> open_device(const TuneOptions& options, Host& host) {
   if (!is_command && (options.warm_up_seconds || options.command_timeout_seconds)) {
     return fail(Errc::kInvalid, "--warm-up and --command-timeout are for --command");
   }
+  if (!is_command && !(options.read.empty() && options.patterns.empty() && options.environment.empty())) {
+    return fail(Errc::kInvalid, "--read, --pattern and --env are for --command");
+  }
   if (options.device.starts_with(kSimulated)) return open_simulated_device(options, options.device.substr(kSimulated.size()));
   if (!options.precision.empty() || !options.space.empty() || !options.faults.empty()) {
     return fail(Errc::kInvalid, "--precision, --space and --faults are for simulated boards");

@@ -12,6 +12,7 @@
 
 #include "cli/borrow.h"
 #include "cli/cli.h"
+#include "cli/kept_output.h"
 #include "cli/open_device.h"
 #include "cli/progress.h"
 #include "cli/tune_options.h"
@@ -111,6 +112,8 @@ StudyFacts describe_study(const TuneOptions& o, const Device& device, const Plan
   Json conditions{{"dim", o.dimensions},      {"input", o.inputs},  {"provider", o.provider},     {"power_model", o.meters.power_model},
                   {"precision", o.precision}, {"faults", o.faults}, {"window", o.window_seconds}, {"window_limit", o.window_limit_seconds}};
   if (o.warm_up_seconds) conditions["warm_up"] = *o.warm_up_seconds;
+  if (!o.patterns.empty()) conditions["pattern"] = o.patterns;
+  if (!o.environment.empty()) conditions["env"] = o.environment;
   facts[fact::kConditions] = conditions.dump();
   return facts;
 }
@@ -361,7 +364,9 @@ tl::expected<int, Failure> tune(TuneOptions& o, CLI::App& command, Cli& cli) {
     }
     if (!o.quiet && !others.empty()) tell("Note: {}.\n", others);
     Progress progress(o.quiet, device.energy_provenance, plan->budget);
-    end = run_study(device, *journal, lease.get(), **optimizer, *plan, progress.observer(), cli.stop);
+    Observer observer = progress.observer();
+    if (o.command) observer.printed = keep_output_beside(path);
+    end = run_study(device, *journal, lease.get(), **optimizer, *plan, observer, cli.stop);
   }
   const bool keeping = o.keep && end && end->reason != StopReason::kInterrupted && end->reason != StopReason::kFault;
   bool whole = keeping || giving_back.now();

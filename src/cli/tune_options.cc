@@ -9,6 +9,7 @@
 #include <set>
 
 #include "optimizer/optimizer.h"
+#include "workload/presets.h"
 
 namespace polythrottle {
 namespace {
@@ -61,6 +62,16 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
        "Program that does the work on this machine and prints a JSON line per batch; {NAME} stands for a knob's level, --knob gives "
        "them (docs/command.md)")
       ->group(kWhat);
+  std::string presets;
+  for (const auto& preset : polythrottle::presets()) presets += fmt::format(", {}", preset.name);
+  c.add_option("--read", o.read, "How the command is understood: json (default), steps (it is told when a window begins and ends)" + presets)
+      ->group(kWhat);
+  c.add_option("--pattern", o.patterns, "Its output by patterns of your own, repeatable: MEANING=REGEX, e.g. 'p95_ms=p95: ([0-9.]+) ms'")
+      ->group(kWhat)
+      ->allow_extra_args(false);
+  c.add_option("--env", o.environment, "Environment variable of the command, repeatable: 'BATCH={batch}'")
+      ->group(kWhat)
+      ->allow_extra_args(false);
   c.add_option("--slo", o.slo, "Latency limit: p99=50ms, p95=80ms, mean=20ms, or 1.2x the reference's mean")->group(kWhat);
   c.add_option("--constraint", o.constraints, "Further limit, repeatable: power<=15W, throughput>=100/s, temperature<=70C, memory<=2GB")
       ->group(kWhat)
@@ -118,7 +129,7 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
   c.add_option("--warm-up", o.warm_up_seconds, "Of a command: longest, in seconds from its first batch on (default 5)")
       ->check(duration_number())
       ->group(kLoad);
-  c.add_option("--command-timeout", o.command_timeout_seconds, "A command that reports no batch for so many seconds failed (default 30)")
+  c.add_option("--command-timeout", o.command_timeout_seconds, "A command that says nothing of its work for so many seconds failed (default 30)")
       ->check(duration_number())
       ->group(kLoad);
   add_meter_options(c, o.meters, kLoad);

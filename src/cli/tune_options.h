@@ -19,6 +19,9 @@ inline constexpr char kDefaultOptimizer[] = "polythrottle";
 struct TuneOptions {
   std::string device, model, slo;
   std::optional<std::string> command;  ///< program that does the work, {NAME} in it for knobs
+  std::string read;                    ///< how its output is understood: empty (json), steps, or a preset
+  std::vector<std::string> patterns;   ///< MEANING=REGEX, instead of that
+  std::vector<std::string> environment;  ///< NAME=TEXT, {NAME} in it for knobs
   std::string objective = "energy";
   std::vector<std::string> constraints;  ///< METRIC<=LIMIT
   std::vector<std::string> knobs;        ///< NAME=LEVEL,LEVEL,... or NAME=off

@@ -36,14 +36,15 @@ class FakeLauncher : public Launcher {
     if (refusal) return tl::unexpected<Error>(*refusal);
     started.push_back(program);
     ++running;
-    return std::make_unique<FakeProcess>(*this, behaviour_(program));
+    return std::make_unique<FakeProcess>(*this, behaviour_(program), program.heard);
   }
   Seconds cpu_time() const override { return Seconds(0); }
 
  private:
   class FakeProcess : public Process {
    public:
-    FakeProcess(FakeLauncher& owner, FakeRun run) : owner_(owner), run_(std::move(run)), last_(owner.clock_.now()) {}
+    FakeProcess(FakeLauncher& owner, FakeRun run, std::function<void(std::string_view)> heard)
+        : owner_(owner), run_(std::move(run)), heard_(std::move(heard)), last_(owner.clock_.now()) {}
     ~FakeProcess() override { FakeProcess::stop(Seconds(0)); }
 
     std::optional<std::string> read_line(Clock::TimePoint deadline) override {
@@ -58,6 +59,7 @@ class FakeLauncher : public Launcher {
       clock.sleep_until(last_);
       ++printed_;
       tail_ += next->text + '\n';
+      if (heard_) heard_(next->text + '\n');
       if (tail_.size() > kTail) tail_.erase(0, tail_.size() - kTail);
       return next->text;
     }
@@ -80,6 +82,7 @@ class FakeLauncher : public Launcher {
    private:
     FakeLauncher& owner_;
     FakeRun run_;
+    std::function<void(std::string_view)> heard_;
     Clock::TimePoint last_;
     std::size_t printed_ = 0;
     std::string tail_;

@@ -98,7 +98,7 @@ class Lines {
 
 class RealProcess final : public Process {
  public:
-  RealProcess(Clock& clock, std::shared_ptr<CpuAccount> account, Spawned spawned)
+  RealProcess(Clock& clock, std::shared_ptr<CpuAccount> account, Spawned spawned, std::function<void(std::string_view)> heard)
       : clock_(clock),
         account_(std::move(account)),
         pid_(spawned.pid),
@@ -106,6 +106,7 @@ class RealProcess final : public Process {
         out_(spawned.out),
         err_(spawned.err),
         in_(spawned.in),
+        heard_(std::move(heard)),
         group_(spawned.pid) {
     account_->began(pid_);
   }
@@ -277,6 +278,7 @@ class RealProcess final : public Process {
     }
     if (is_out) lines_.add(bytes, static_cast<std::size_t>(count));
     tail_.append(bytes, static_cast<std::size_t>(count));
+    if (heard_) heard_({bytes, static_cast<std::size_t>(count)});
     if (tail_.size() > kTail) tail_.erase(0, tail_.size() - kTail);
     return true;
   }
@@ -285,6 +287,7 @@ class RealProcess final : public Process {
   std::shared_ptr<CpuAccount> account_;
   pid_t pid_, guard_;
   int out_, err_, in_;
+  std::function<void(std::string_view)> heard_;
   int end_ = -1;  ///< readable once the process is over
   Lines lines_;
   std::string tail_;
@@ -303,7 +306,7 @@ class RealLauncher final : public Launcher {
   }
   Result<std::unique_ptr<Process>> start(const Program& program) override {
     TRY(const Spawned spawned, spawn(program));
-    return std::make_unique<RealProcess>(clock_, account_, spawned);
+    return std::make_unique<RealProcess>(clock_, account_, spawned, program.heard);
   }
   Seconds cpu_time() const override { return account_->total(); }
 

@@ -1,6 +1,7 @@
 #pragma once
 // Starts programs and reads what they print.
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -32,6 +33,8 @@ struct Program {
   std::map<std::string, std::string> environment{};  ///< added to ours
   Output output = Output::kRead;
   Input input = Input::kNothing;
+  bool one_stream = false;  ///< Output::kRead: its standard error is its standard output, so that both make lines, in their order
+  std::function<void(std::string_view)> heard{};  ///< Output::kRead: called with all it prints, in the order we read it
 };
 
 /// How a process ended.

@@ -176,9 +176,11 @@ Result<Spawned> spawn(const Program& program) {
   Streams streams;
   if (program.output == Output::kRead) {
     TRY_STATUS(out.open());
-    TRY_STATUS(err.open());
-    streams.out = out.write;
-    streams.err = err.write;
+    streams.out = streams.err = out.write;
+    if (!program.one_stream) {
+      TRY_STATUS(err.open());
+      streams.err = err.write;
+    }
   } else if (program.output == Output::kOurs) {
     streams.out = STDOUT_FILENO;
     streams.err = STDERR_FILENO;

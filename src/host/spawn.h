@@ -13,7 +13,7 @@ namespace polythrottle {
 /// A program just started; leader of its own process group. Whoever holds it closes the descriptors and waits for the process.
 struct Spawned {
   pid_t pid = -1;
-  int out = -1, err = -1;  ///< read ends of its standard output and standard error, not blocking; -1: they go elsewhere
+  int out = -1, err = -1;  ///< read ends of its standard output and standard error, not blocking; -1: they go elsewhere, or are one
   int in = -1;             ///< write end of its standard input, not blocking; -1: it reads elsewhere
   pid_t guard = -1;        ///< a process of ours that does nothing but kill the group when this process dies; -1: none could be made
 };

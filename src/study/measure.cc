@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/stats.h"
+#include "study/stretches.h"
 
 namespace polythrottle {
 namespace {
@@ -45,6 +46,11 @@ Blocks blocks_of(const Work& work, const WindowReading& reading) {
     out.inferences.push_back(0.0);
     out.seconds.push_back((samples[i].at - samples[i - 1].at).count());
   }
+  if (!work.counted.empty()) {  // done at an even rate
+    const double rate = static_cast<double>(work.inferences) / std::max(reading.elapsed.count(), 1e-12);
+    for (std::size_t i = 0; i < out.seconds.size(); ++i) out.inferences[i] = rate * out.seconds[i];
+    return out;
+  }
   for (const auto& c : work.completions) {
     const auto began = c.at - c.latency;
     const double length = std::max(c.latency.count(), 1e-12);
@@ -65,10 +71,12 @@ Blocks blocks_of(const Work& work, const WindowReading& reading) {
 Metrics measure_latency(const Work& work) {
   Metrics metrics;
   add_latency(work, metrics);
+  for (const auto& [name, estimate] : work.summary) metrics.insert_or_assign(name, estimate);
   return metrics;
 }
 
-Metrics measure(const Work& work, const WindowReading& reading, const std::vector<std::string>& error_sources) {
+Metrics measure(const Work& work, const WindowReading& whole, const std::vector<std::string>& error_sources) {
+  const WindowReading reading = work.counted.empty() ? whole : within(whole, work.counted);
   Metrics metrics = measure_latency(work);
   const double seconds = reading.elapsed.count();
   const double inferences = static_cast<double>(work.inferences);
@@ -83,6 +91,7 @@ Metrics measure(const Work& work, const WindowReading& reading, const std::vecto
   metrics[std::string(kEnergy)] = {joules / inferences, ratio_std_error(blocks.joules, blocks.inferences), n, shared};
   metrics[std::string(kPower)] = {joules / seconds, ratio_std_error(blocks.joules, blocks.seconds), n, shared};
   metrics[std::string(kThroughput)] = {inferences / seconds, ratio_std_error(blocks.inferences, blocks.seconds), n, {}};
+  if (!work.counted.empty()) metrics[std::string(kThroughput)].std_error.reset();  // of a count for the whole, nothing is known
   return metrics;
 }
 

@@ -182,12 +182,26 @@ class Run {
     trial.started = clock.wall_seconds();
     if (observer_.began) observer_.began(trial, number, of);
     trial.outcome = trial_.run(advice, seed, history_, problem_);
+    keep_printed(trial);
     trial.state = trial.outcome.state;
     trial.finished = clock.wall_seconds();
     TRY_STATUS(journal_.finish(id, trial.outcome, trial.finished));
     history_.push_back(trial);
     if (observer_.ended) observer_.ended(trial, history_, problem_);
     return trial;
+  }
+
+  /// What its program printed goes into a file, and where that is into the note of a trial that did not go well.
+  void keep_printed(Trial& trial) const {
+    const std::string text = device_.workload->take_printed();
+    if (text.empty() || !observer_.printed) return;
+    trial.state = trial.outcome.state;
+    const auto where = observer_.printed(trial, text);
+    if (!where) {
+      trial.outcome.notes.push_back("what the command printed is not kept: " + where.error().text());
+    } else if (trial.state == TrialState::kFailed || trial.state == TrialState::kRefused || trial.state == TrialState::kVoid) {
+      trial.outcome.note += "; all of it in " + *where;
+    }
   }
 
   bool held_before(const Config& config) const {
@@ -243,6 +257,11 @@ Result<std::vector<Constraint>> resolve_limits(const std::vector<ConstraintSpec>
 
 Result<StudyEnd> run_study(Device& device, Journal& journal, Lease* lease, Optimizer& optimizer, const Plan& plan, const Observer& observer,
                            std::stop_token stop) {
+  // Nothing of the workload is left when the caller gives the machine back.
+  struct EndOfStudy {
+    Workload& workload;
+    ~EndOfStudy() { workload.close(); }
+  } end_of_study{*device.workload};
   TRY_STATUS(mark_lost(journal, device.host.clock.wall_seconds()));
   Run run(device, journal, lease, plan, observer, std::move(stop));
   return run.all(optimizer);

@@ -35,6 +35,9 @@ struct Observer {
   std::function<void(const Trial&, std::size_t number, std::size_t of)> began;
   /// It ended; `history` holds it. `problem` is absent until the reference is measured.
   std::function<void(const Trial&, std::span<const Trial> history, const Problem* problem)> ended;
+  /// Keeps what the workload's program printed in this trial (never empty); answers where it is to be read. The trial's note names that
+  /// where the trial failed.
+  std::function<Result<std::string>(const Trial&, const std::string& text)> printed;
 };
 
 enum class StopReason {

@@ -14,6 +14,12 @@ bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; 
 
 constexpr std::string_view kForAShell = "|&;<>()$`";
 
+/// How many of this placeholder's unit a second has; 0: it is none.
+double of_window(std::string_view inner) {
+  if (inner == "window.seconds") return 1.0;
+  return inner == "window.milliseconds" ? 1e3 : 0.0;
+}
+
 tl::unexpected<Error> open_quote(std::string_view flag, char quote) {
   return fail(Errc::kInvalid, fmt::format("{}: a quote {} is not closed", flag, quote));
 }
@@ -76,10 +82,18 @@ Result<CommandLine> CommandLine::parse(std::string_view text) {
   return out;
 }
 
+Result<CommandLine> CommandLine::one_word(std::string_view text) {
+  if (text.find('\0') != std::string_view::npos) return fail(Errc::kInvalid, "it holds a NUL");
+  CommandLine out;
+  out.text_ = text;
+  out.words_.push_back(out.pieces_of(text));
+  return out;
+}
+
 CommandLine::Word CommandLine::pieces_of(std::string_view word) {
   Word out;
   const auto add_text = [&](std::string_view text) {
-    if (out.empty() || out.back().is_name) out.emplace_back();
+    if (out.empty() || out.back().is_name || out.back().of_window > 0.0) out.emplace_back();
     out.back().text += text;
   };
   add_text("");
@@ -94,7 +108,11 @@ CommandLine::Word CommandLine::pieces_of(std::string_view word) {
       out.push_back({std::string(inner), true});
       if (std::find(names_.begin(), names_.end(), inner) == names_.end()) names_.emplace_back(inner);
       i = close;
-    } else if (inner.starts_with('{') && is_knob_name(inner.substr(1)) && word.substr(close).starts_with("}}")) {
+    } else if (const double unit = of_window(inner); unit > 0.0) {
+      out.push_back({{}, false, unit});
+      i = close;
+    } else if (inner.starts_with('{') && (is_knob_name(inner.substr(1)) || of_window(inner.substr(1)) > 0.0) &&
+               word.substr(close).starts_with("}}")) {
       add_text(word.substr(i + 1, inner.size() + 1));
       i = close + 1;
     } else {
@@ -107,17 +125,21 @@ CommandLine::Word CommandLine::pieces_of(std::string_view word) {
 std::string CommandLine::program() const {
   std::string out;
   for (const auto& piece : words_.front()) {
-    if (piece.is_name) return {};
+    if (piece.is_name || piece.of_window > 0.0) return {};
     out += piece.text;
   }
   return out;
 }
 
-Result<std::vector<std::string>> CommandLine::words(const Config& config) const {
+Result<std::vector<std::string>> CommandLine::words(const Config& config, Seconds window) const {
   std::vector<std::string> out;
   for (const auto& word : words_) {
     std::string& whole = out.emplace_back();
     for (const auto& piece : word) {
+      if (piece.of_window > 0.0) {
+        whole += fmt::format("{}", window.count() * piece.of_window);
+        continue;
+      }
       if (!piece.is_name) {
         whole += piece.text;
         continue;

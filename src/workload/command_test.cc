@@ -74,7 +74,7 @@ TEST_F(CommandWork, TellsTheProgramItsSetting) {
   EXPECT_THAT(launcher->started[0].words, ElementsAre("run", "--n=4", "2000000000"));
   EXPECT_THAT(launcher->started[0].environment,
               ElementsAre(std::pair("POLYTHROTTLE_BATCH", "4"), std::pair("POLYTHROTTLE_CPU_HZ", "2000000000"),
-                          std::pair("POLYTHROTTLE_MODE", "b")));
+                          std::pair("POLYTHROTTLE_MODE", "b"), std::pair("POLYTHROTTLE_WINDOW_SECONDS", "1")));
 }
 
 TEST_F(CommandWork, StartsAnewForEachTrialAndEndsWithIt) {
@@ -139,6 +139,36 @@ TEST_F(CommandWork, GoesOnUntilTheSampleIsThereAndNoLonger) {
   EXPECT_EQ(work->run(budget(0.1, 20, 300), {})->completions.size(), 300u);
   ASSERT_TRUE(warm().has_value());
   EXPECT_NEAR(static_cast<double>(work->run(budget(0.1, 2, 300), {})->completions.size()), 200.0, 1.0);
+}
+
+TEST_F(CommandWork, GoesOnUntilThereIsEnough) {
+  make("run", steady());
+  ASSERT_TRUE(warm().has_value());
+  Budget more = budget(0.1, 20, 10);
+  more.enough = [](const Work& done) { return done.completions.size() >= 500; };
+  EXPECT_EQ(work->run(more, {})->completions.size(), 500u);
+  more.enough = [](const Work&) { return false; };
+  more.at_most = Seconds(2);
+  ASSERT_TRUE(warm().has_value());
+  EXPECT_NEAR(static_cast<double>(work->run(more, {})->completions.size()), 200.0, 1.0);
+}
+
+TEST_F(CommandWork, HasVariablesOfItsOwn) {
+  CommandOptions options;
+  options.environment.emplace("SIZE", CommandLine::one_word("{batch} x 'a' for {window.milliseconds}").value());
+  options.window = Seconds(2.5);
+  make("run -t {window.seconds} {{window.seconds}}", steady(), options);
+  ASSERT_TRUE(warm().has_value());
+  EXPECT_THAT(launcher->started[0].words, ElementsAre("run", "-t", "2.5", "{window.seconds}"));
+  EXPECT_EQ(launcher->started[0].environment.at("SIZE"), "4 x 'a' for 2500");
+}
+
+TEST_F(CommandWork, KeepsWhatItPrintedUntilThatIsAskedFor) {
+  make("run {batch}", {.lines = {{Seconds(0), "loading"}}, .exit = kCode7});
+  EXPECT_FALSE(warm().has_value());
+  work->finish();
+  EXPECT_EQ(work->take_printed(), "[polythrottle: started: run 4]\nloading\n[polythrottle: exit code 7]\n");
+  EXPECT_EQ(work->take_printed(), "");
 }
 
 TEST_F(CommandWork, WaitsForTheBatchUnderWay) {
@@ -247,15 +277,6 @@ TEST_F(CommandWork, AProgramThatCannotBeStartedIsAFailure) {
   make("run", steady());
   launcher->refusal = Error{Errc::kNotFound, "start run: gone", {}};
   EXPECT_EQ(warm().error().what, "start run: gone");
-}
-
-TEST(BatchReport, ReadsWhatTheProtocolSays) {
-  const auto report = parse_batch_report(R"(  {"inferences": 8, "latency_seconds": 1e-3})");
-  ASSERT_TRUE(report.has_value() && report->has_value());
-  EXPECT_EQ((*report)->latency, Seconds(1e-3));
-  EXPECT_EQ((*report)->inferences, 8u);
-  EXPECT_FALSE(parse_batch_report(R"({"latency_seconds": 2})")->value().inferences.has_value());
-  EXPECT_FALSE(parse_batch_report(std::string(Process::kLongestLine, '{'))->has_value());
 }
 
 }  // namespace

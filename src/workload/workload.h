@@ -40,12 +40,20 @@ struct Completion {
   std::size_t inferences = 1;  ///< 0: not answered when the window closed (see Work::saturated), and latency is a lower bound
 };
 
+/// A part of the time that a window was open.
+struct Stretch {
+  Clock::TimePoint began, ended;
+};
+
 struct Work {
   std::size_t inferences = 0;
   Clock::TimePoint began, ended;        ///< of the counted stretch
   std::vector<Completion> completions;  ///< in order of completion
   /// Latencies that the program itself summed up, by metric name, where it does not tell each; then `completions` may be empty.
   Metrics summary;
+  /// Where given, only these parts count, in order and apart: `inferences` were done in them, at an even rate, and the energy and time
+  /// between them are none of the work's (a program that loads its network again). The first may begin a little before the window opened.
+  std::vector<Stretch> counted;
   std::optional<Metrics> ready;  ///< recorded tables: metrics as somebody measured them; then no window is opened
   bool cut_short = false;        ///< ended early because the limit was certainly broken
   bool saturated = false;        ///< open loop: requests came faster than the device answered; latency grows with the window
@@ -64,8 +72,12 @@ class Workload {
   /// others: it failed.
   virtual Status warm_up(std::stop_token stop) = 0;
   virtual Result<Work> run(const Budget& budget, std::stop_token stop) = 0;
-  /// The trial is over, its window closed: nothing of it runs on. Also after an error.
+  /// The trial is over, its window closed: nothing of it works on. Also after an error.
   virtual void finish() {}
+  /// What a program that does the work printed since this was asked last, and how it ended; as text for a file. Empty where none does.
+  virtual std::string take_printed() { return {}; }
+  /// The study is over: nothing of it is left. Called before the machine is given back; also after an error.
+  virtual void close() { finish(); }
 };
 
 }  // namespace polythrottle

@@ -1,13 +1,16 @@
 // A workload for tests of tune --command: it says that a batch took 1 ms + 1 ms x batch / threads, and sleeps and computes for so long.
 //
-//   fake_command [--batch N] [--threads N] [--scale F] [MODE]
+//   fake_command [--batch N] [--threads N] [--scale F] [--load S] [--duration S] [MODE]
 //
-// --scale: all times times F. Modes, most of them after 3 batches:
+// --scale: all times times F. --load: seconds before anything; --duration: of the timed part, in modes of modes.h. Modes, most of them
+// after 3 batches:
 //   exit N     ends with exit code N                 abort      dies of SIGABRT
 //   silent     prints nothing at all                 junk       prints lines that are no reports between those that are
 //   endless    prints one line without an end        stubborn   ignores SIGTERM
 //   child      leaves a child in its group running   environ    also prints POLYTHROTTLE_BATCH to standard error
 //   milli      reports milliseconds as seconds       quiet      reports no more
+//   plain      prints latency_ms: instead of JSON
+// Those of modes.h, print_like: what tools print; and what begins with "steps": speak.
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +19,8 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+
+#include "modes.h"
 
 namespace {
 
@@ -32,20 +37,26 @@ void sleep_for(double seconds) {
   nanosleep(&time, nullptr);
 }
 
-/// A quarter of the time on the CPU, the rest asleep.
+}  // namespace
+
+namespace fake {
+
+double now() { return ::now(CLOCK_MONOTONIC); }
+
 void work(double seconds) {
-  const double until = now(CLOCK_MONOTONIC) + seconds;
-  const double cpu = now(CLOCK_PROCESS_CPUTIME_ID) + seconds / 4;
-  while (now(CLOCK_PROCESS_CPUTIME_ID) < cpu) {
+  const double until = now() + seconds;
+  const double cpu = ::now(CLOCK_PROCESS_CPUTIME_ID) + seconds / 4;
+  while (::now(CLOCK_PROCESS_CPUTIME_ID) < cpu) {
   }
-  if (const double left = until - now(CLOCK_MONOTONIC); left > 0) sleep_for(left);
+  if (const double left = until - now(); left > 0) sleep_for(left);
 }
 
-}  // namespace
+}  // namespace fake
 
 int main(int argc, char** argv) {
   int batch = 1, threads = 1, code = 0;
   double scale = 1.0;
+  fake::Task task;
   std::string mode;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
@@ -56,6 +67,10 @@ int main(int argc, char** argv) {
       threads = std::atoi(next), ++i;
     } else if (word == "--scale") {
       scale = std::atof(next), ++i;
+    } else if (word == "--load") {
+      task.load = std::atof(next), ++i;
+    } else if (word == "--duration") {
+      task.duration = std::atof(next), ++i;
     } else {
       mode = word;
       if (word == "exit") code = std::atoi(next), ++i;
@@ -74,7 +89,11 @@ int main(int argc, char** argv) {
     for (;;) pause();
   }
   if (mode == "environ") std::fprintf(stderr, "batch is %s\n", std::getenv("POLYTHROTTLE_BATCH"));
+  task.batch = batch;
   const double latency = scale * 1e-3 * (1.0 + static_cast<double>(batch) / threads);
+  task.latency = mode.rfind("steps", 0) == 0 ? scale * 1e-3 : latency;
+  if (mode.rfind("steps", 0) == 0) return fake::speak(mode, task);
+  if (const int exit_code = fake::print_like(mode, task); exit_code >= 0) return exit_code;
   for (long done = 0;; ++done) {
     if (done == 3) {
       if (mode == "exit" || mode == "environ") {
@@ -86,8 +105,13 @@ int main(int argc, char** argv) {
         for (;;) pause();
       }
     }
-    work(latency);
+    fake::work(latency);
     if (mode == "junk") std::fputs("loss 0.25\n\xff\xfe\x01{}\n{\"step\": 7}\n[1, 2]\n{\"latency_seconds\n\n", stdout);
+    if (mode == "plain") {
+      std::printf("step %ld latency_ms: %.3f inferences=%d\n", done, 1e3 * latency, batch);
+      std::fflush(stdout);
+      continue;
+    }
     std::printf("{\"latency_seconds\": %.6f, \"inferences\": %d}\n", mode == "milli" ? 1e3 * latency : latency, batch);
     std::fflush(stdout);
   }
