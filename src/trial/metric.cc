@@ -82,13 +82,13 @@ const MetricRow* find_metric(std::string_view name) {
 
 std::string format_metric(std::string_view name, double value) {
   const MetricRow* row = find_metric(name);
+  if (std::isfinite(value) && name.ends_with("_ratio")) return fmt::format("{:.1f} %", 100.0 * value);
   return format_si(value, row ? row->unit : "");
 }
 
 std::string format_si(double value, std::string_view unit) {
   if (!std::isfinite(value)) return "-";
   if (unit == "degC") return fmt::format("{:.1f} degC", value);
-  if (name.ends_with("_ratio")) return fmt::format("{:.1f} %", 100.0 * value);
   if (unit == "/s") return fmt::format("{:.4g} /s", value);
   struct Prefix {
     double scale;
