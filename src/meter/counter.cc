@@ -95,7 +95,7 @@ Status Counter::moving(long long count, Clock::TimePoint at) const {
 
 bool Counter::may_have_wrapped_unseen(Clock::TimePoint at) const { return traits_.most_watts * (at - last_at_).count() >= wrap_joules(); }
 
-Seconds Counter::least_sampling() const {
+Seconds Counter::read_within() const {
   const double wrap = wrap_joules();
   const Seconds often(0.5 * wrap / traits_.most_watts);
   return often > kNever ? Seconds(0) : often;

@@ -44,7 +44,7 @@ class Counter {
   /// Energy of one wrap, J; infinite where it is known to be too wide to wrap.
   double wrap_joules() const;
   /// How often it must be read so that no wrap is missed; 0: no need.
-  Seconds least_sampling() const;
+  Seconds read_within() const;
   /// 1 standard deviation of one reading: it is as old as its last renewal, uniform within a refresh period, and a step wide. The power is
   /// that of the last bookings.
   double edge_joules() const;

@@ -29,10 +29,9 @@ class CounterMeter : public Meter {
     }
     info_.read_cost = best;
     for (const auto& counter : counters_) {
-      const Seconds often = counter.least_sampling();
-      if (often > Seconds(0)) info_.sampling = info_.sampling > Seconds(0) ? std::min(info_.sampling, often) : often;
+      const Seconds often = counter.read_within();
+      if (often > Seconds(0)) info_.read_within = info_.read_within > Seconds(0) ? std::min(info_.read_within, often) : often;
     }
-    if (info_.sampling > Seconds(0)) info_.sampling = std::max(info_.sampling, info_.refresh);
     rails_.assign(counters_.size(), 0.0);
     return {};
   }

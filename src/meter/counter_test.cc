@@ -41,7 +41,7 @@ TEST(Counter, OfA32BitKernelTurnsNegativeOnItsWay) {
 TEST(Counter, OnceAbove32BitsIsNotTakenToWrapThere) {
   Counter counter = unsaid(k32Bits + 5'000'000);
   EXPECT_TRUE(std::isinf(counter.wrap_joules()));
-  EXPECT_EQ(counter.least_sampling(), Seconds(0));
+  EXPECT_EQ(counter.read_within(), Seconds(0));
   EXPECT_EQ(counter.since(5'000'000, after(1)).error().code, Errc::kCorrupt);
 }
 
@@ -113,7 +113,7 @@ TEST(CounterMeter, AGapInWhichItMayHaveWrappedUnseenWidensTheWindowOverItOnly) {
   Host host{files, clock};
   const auto meter = counter_meter(host, {{.path = "/e", .range = 1e9, .most_watts = 100}}, {.name = "x", .error_sources = {"gain"}}, 0.05);
   ASSERT_TRUE(meter) << meter.error().text();
-  EXPECT_EQ((*meter)->info().sampling, Seconds(5)) << "1000 J at 100 W, read twice";
+  EXPECT_EQ((*meter)->info().read_within, Seconds(5)) << "1000 J at 100 W, read twice";
   const auto read = [&](double seconds, long long count) {
     clock.advance(Seconds(seconds));
     files.nodes["/e"] = std::to_string(count) + "\n";

@@ -173,7 +173,7 @@ TEST_F(HwmonMeter, OneChannelThatCannotBeReadIsAbsentUnderItsName) {
 TEST_F(HwmonMeter, FollowsACounterAcrossThe32ndBit) {
   chip("hwmon0", "x", {{"energy1_input", "4290000000"}});
   Meter& meter = only();
-  EXPECT_LE(meter.info().sampling, Seconds(0.5)) << "often enough not to miss a wrap";
+  EXPECT_LE(meter.info().read_within, Seconds(0.5)) << "often enough not to miss a wrap";
   for (const long long uj : {4291000000LL, 4292000000LL, 4293000000LL, 4294000000LL, 32704LL}) {
     clock.advance(Seconds(1));
     files.nodes[kClass + "hwmon0/energy1_input"] = std::to_string(uj) + "\n";

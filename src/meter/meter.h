@@ -31,7 +31,8 @@ struct MeterInfo {
   bool only_by_name = false;  ///< never chosen for the user, who alone may know what it covers
   bool gpu_alone = false;  ///< it covers an NVIDIA card and nothing else: no meter for work on the CPU
   Seconds refresh{0};      ///< how often the number changes
-  Seconds sampling{0};     ///< how often it wants to be read at least: a sensor of power for its integral, a counter before it wraps; 0: no need
+  Seconds sampling{0};     ///< a power sensor: how often it wants to be read meanwhile, for its integral; 0: it counts itself
+  Seconds read_within{0};  ///< a counter: it must be read at least so often, or a wrap may be missed; 0: no need
   Seconds read_cost{0};    ///< time one read takes, measured at discovery
   std::string error;       ///< its stated error in words: "+-50 % on each coefficient (1 sigma)"
   std::vector<std::string> error_sources;  ///< names of the entries of MeterSample::one_sigma

@@ -57,7 +57,7 @@ TEST_F(RaplPerfMeter, CountsThePackageAndShowsTheRest) {
   EXPECT_EQ(meter.info().rails[0].inside, 4u);
   EXPECT_EQ(meter.info().rails[1].inside, 0u);
   EXPECT_FALSE(meter.info().rails[3].inside);
-  EXPECT_EQ(meter.info().sampling, Seconds(0)) << "64 bits never wrap";
+  EXPECT_EQ(meter.info().read_within, Seconds(0)) << "64 bits never wrap";
   clock.advance(Seconds(1));
   set("energy-pkg", 0, 30.0);
   set("energy-cores", 0, 20.0);

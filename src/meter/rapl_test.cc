@@ -150,7 +150,7 @@ TEST_F(RaplMeterTest, AReadingIsAMillisecondOldAndAStepWide) {
   set(kZone0, 1'000'000 + 50'000'000);
   const double step = 262143.0 / 4294967296.0;
   EXPECT_NEAR(meter.read()->edge.si(), std::hypot(50.0 * 1e-3, step) / std::sqrt(12.0), 1e-9);
-  EXPECT_NEAR(meter.info().sampling.count(), 0.5 * 262143.0 / 2000.0, 1e-6) << "no wrap is missed";
+  EXPECT_NEAR(meter.info().read_within.count(), 0.5 * 262143.0 / 2000.0, 1e-6) << "no wrap is missed";
 }
 
 TEST_F(RaplMeterTest, TellsPermissionFromAbsence) {

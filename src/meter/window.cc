@@ -25,6 +25,8 @@ class Schedule {
       strata_ = std::max(1L, std::lround(std::ceil(block / meter.sampling)));
       const Seconds stratum = block / static_cast<double>(strata_);
       slots_ = std::clamp(static_cast<long>(stratum / std::max(meter.refresh, kShortestSlot)), 1L, kMostSlots);
+    } else if (meter.read_within > Seconds(0)) {
+      strata_ = std::max(1L, std::lround(std::ceil(block / meter.read_within)));
     }
     slot_ = block / static_cast<double>(strata_ * slots_);
     least_spacing_ = (slots_ == 1 ? 0.9 : 0.5) * block;
