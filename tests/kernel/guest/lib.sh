@@ -102,7 +102,7 @@ contains() { case $1 in *"$2"*) return 0 ;; esac; return 1; }
 # tune WORDS...: a study of /bin/inference on this board, short trials.
 tune() {
   rm -f /tmp/study*
-  $in_place polythrottle tune --command '/bin/inference {batch}' --knob batch=1,4 --slo 4x --meter ina3221 --warm-up 0.3 \
+  $in_place polythrottle tune --command '/bin/inference {batch}' --knob batch=1,4 --slo 4x --meter ${METER:-ina3221} --warm-up 0.3 \
     --window 0.5 --window-limit 1 --study /tmp/study.sqlite "$@"
 }
 # Its watchdog's process number.

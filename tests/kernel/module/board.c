@@ -34,6 +34,8 @@ static unsigned long gpu_hz = 1300500000;
 static u64 emc_hz = 2133000000;
 static u64 package_limit_uw = 15000000;
 static u64 package_nj;
+static u64 dram_nj;
+static u64 board_nj;
 static ktime_t counted_to;
 
 static u64 square(u64 mhz)
@@ -57,17 +59,25 @@ static u64 gpu_uw(void)
 	return 300000 + square(gpu_hz / 1000000) * 6;
 }
 
+static u64 dram_uw(void)
+{
+	return emc_hz / 1000;
+}
+
 static u64 board_uw(void)
 {
-	return 1500000 + cpu_uw() + gpu_uw() + emc_hz / 1000;
+	return 1500000 + cpu_uw() + gpu_uw() + dram_uw();
 }
 
 /* Books the energy up to now at the present power. Called with board_lock held, before anything changes. */
 static void count_energy(void)
 {
 	ktime_t now = ktime_get();
+	u64 us = ktime_us_delta(now, counted_to);
 
-	package_nj += div_u64(cpu_uw() * ktime_to_ns(ktime_sub(now, counted_to)), 1000000);
+	package_nj += div_u64(cpu_uw() * us, 1000);
+	dram_nj += div_u64(dram_uw() * us, 1000);
+	board_nj += div_u64(board_uw() * us, 1000);
 	counted_to = now;
 }
 
@@ -164,32 +174,41 @@ static struct devfreq_dev_profile gpu_profile = {
 	.get_cur_freq = gpu_get,
 };
 
-/* --- powercap: one package, under the names of Intel's driver ------------------------------------------------------------------- */
+/* --- powercap: one package with two parts, under the names of Intel's driver ----------------------------------------------------- */
 
-static int package_energy(struct powercap_zone *zone, u64 *uj)
+static struct powercap_zone package, core, dram;
+
+/* Each starts again at 0 after this, as the hardware's 32 bits do. Where a zone begins can be set, to see that. */
+#define ENERGY_RANGE_UJ 262143328850ULL
+static u64 package_offset_uj;
+
+static int zone_energy(struct powercap_zone *zone, u64 *uj)
 {
+	u64 counted;
+
 	spin_lock(&board_lock);
 	count_energy();
-	*uj = div_u64(package_nj, 1000);
+	counted = div_u64(zone == &dram ? dram_nj : zone == &core ? package_nj / 4 * 3 : package_nj + package_offset_uj * 1000, 1000);
 	spin_unlock(&board_lock);
+	div64_u64_rem(counted, ENERGY_RANGE_UJ, uj);
 	return 0;
 }
 
-static int package_range(struct powercap_zone *zone, u64 *uj)
+static int zone_range(struct powercap_zone *zone, u64 *uj)
 {
-	*uj = 262143328850ULL;
+	*uj = ENERGY_RANGE_UJ;
 	return 0;
 }
 
-static int package_release(struct powercap_zone *zone)
+static int zone_release(struct powercap_zone *zone)
 {
 	return 0;
 }
 
-static const struct powercap_zone_ops package_ops = {
-	.get_energy_uj = package_energy,
-	.get_max_energy_range_uj = package_range,
-	.release = package_release,
+static const struct powercap_zone_ops zone_ops = {
+	.get_energy_uj = zone_energy,
+	.get_max_energy_range_uj = zone_range,
+	.release = zone_release,
 };
 
 static int limit_set(struct powercap_zone *zone, int id, u64 uw)
@@ -241,8 +260,6 @@ static const struct powercap_zone_constraint_ops limit_ops = {
 	.get_name = limit_name,
 };
 
-static struct powercap_zone package;
-
 /* --- hwmon: a power chip with three rails, as on a Jetson -------------------------------------------------------------------------- */
 
 static const char *const rail_labels[] = { "", "VDD_IN", "VDD_GPU_SOC", "VDD_CPU_CV" };
@@ -284,6 +301,40 @@ static const struct hwmon_channel_info *rail_channels[] = {
 
 static const struct hwmon_ops rail_ops = { .is_visible = rail_visible, .read = rail_read, .read_string = rail_label };
 static const struct hwmon_chip_info rail_chip = { .ops = &rail_ops, .info = rail_channels };
+
+/* --- hwmon: two more chips before the whole board, one that tells its power and one that counts its energy ------------------------ */
+
+static umode_t supply_visible(const void *data, enum hwmon_sensor_types type, u32 attr, int channel)
+{
+	return 0444;
+}
+
+static int supply_read(struct device *dev, enum hwmon_sensor_types type, u32 attr, int channel, long *value)
+{
+	if (type == hwmon_chip) {
+		*value = 20; /* ms between two numbers */
+		return 0;
+	}
+	spin_lock(&board_lock);
+	count_energy();
+	*value = type == hwmon_power ? board_uw() : div_u64(board_nj, 1000);
+	spin_unlock(&board_lock);
+	return 0;
+}
+
+static int supply_label(struct device *dev, enum hwmon_sensor_types type, u32 attr, int channel, const char **text)
+{
+	*text = "main supply";
+	return 0;
+}
+
+static const struct hwmon_channel_info *power_channels[] = {
+	HWMON_CHANNEL_INFO(chip, HWMON_C_UPDATE_INTERVAL), HWMON_CHANNEL_INFO(power, HWMON_P_INPUT | HWMON_P_LABEL), NULL
+};
+static const struct hwmon_channel_info *energy_channels[] = { HWMON_CHANNEL_INFO(energy, HWMON_E_INPUT | HWMON_E_LABEL), NULL };
+static const struct hwmon_ops supply_ops = { .is_visible = supply_visible, .read = supply_read, .read_string = supply_label };
+static const struct hwmon_chip_info power_chip = { .ops = &supply_ops, .info = power_channels };
+static const struct hwmon_chip_info energy_chip = { .ops = &supply_ops, .info = energy_channels };
 
 /* --- debugfs: the memory clock as a Jetson's firmware (BPMP) shows it ------------------------------------------------------------ */
 
@@ -356,6 +407,7 @@ static void add_emc(void)
 	debugfs_create_file("possible_rates", 0444, debugfs_create_dir("emc", debug), NULL, &rates_fops);
 	debugfs_create_u32("gpu_busy", 0644, board, &gpu_busy);
 	debugfs_create_bool("gpu_gated", 0644, board, &gpu_gated);
+	debugfs_create_u64("package_offset_uj", 0644, board, &package_offset_uj);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------------------------ */
@@ -381,8 +433,13 @@ static int __init board_start(void)
 	said("devfreq", devfreq_add_device(&gpu->dev, &gpu_profile, "simple_ondemand", NULL));
 	rapl = powercap_register_control_type(NULL, "intel-rapl", NULL);
 	said("powercap", rapl);
-	if (!IS_ERR(rapl))
-		said("the powercap zone", powercap_register_zone(&package, rapl, "package-0", NULL, &package_ops, 1, &limit_ops));
+	if (!IS_ERR(rapl)) {
+		said("the powercap zone", powercap_register_zone(&package, rapl, "package-0", NULL, &zone_ops, 1, &limit_ops));
+		said("the core zone", powercap_register_zone(&core, rapl, "core", &package, &zone_ops, 0, &limit_ops));
+		said("the dram zone", powercap_register_zone(&dram, rapl, "dram", &package, &zone_ops, 0, &limit_ops));
+	}
+	said("hwmon for power", hwmon_device_register_with_info(&gpu->dev, "test_power", NULL, &power_chip, NULL));
+	said("hwmon for energy", hwmon_device_register_with_info(&gpu->dev, "test_energy", NULL, &energy_chip, NULL));
 	said("hwmon", hwmon_device_register_with_info(&gpu->dev, "ina3221", NULL, &rail_chip, NULL));
 	add_emc();
 	return 0;
