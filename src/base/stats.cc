@@ -54,11 +54,19 @@ double student_quantile(double p, double degrees) {
   const auto above = [&](double t) { return 0.5 * incomplete_beta(0.5 * degrees, 0.5, degrees / (degrees + t * t)); };
   double low = 0.0, high = 1.0;
   while (above(high) > 1.0 - p && high < 1e300) low = high, high *= 2.0;
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 10; ++i) {
     const double middle = 0.5 * (low + high);
     (above(middle) > 1.0 - p ? low : high) = middle;
   }
-  return 0.5 * (low + high);
+  // Newton from below, where the tail is convex and no step goes past the root.
+  const double log_front = std::lgamma(0.5 * (degrees + 1.0)) - std::lgamma(0.5 * degrees) - 0.5 * std::log(degrees * std::numbers::pi);
+  for (int i = 0; i < 50; ++i) {
+    const double density = std::exp(log_front - 0.5 * (degrees + 1.0) * std::log1p(low * low / degrees));
+    const double step = (above(low) - (1.0 - p)) / density;
+    low += step;
+    if (std::abs(step) <= 1e-12 * low) break;
+  }
+  return low;
 }
 
 double mean(std::span<const double> values) {

@@ -1,11 +1,8 @@
 #include "cli/progress.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "cli/cli.h"
 #include "report/report.h"
@@ -14,17 +11,6 @@
 
 namespace polythrottle {
 namespace {
-
-std::size_t terminal_width() {
-  winsize size{};
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
-}
-
-std::string clock_text(double seconds) {
-  const auto total = static_cast<long>(std::lround(seconds));
-  return total >= 3600 ? fmt::format("{}:{:02}:{:02}", total / 3600, total / 60 % 60, total % 60)
-                       : fmt::format("{}:{:02}", total / 60, total % 60);
-}
 
 std::string cell(const Trial& trial, std::string_view metric) {
   const auto it = trial.metrics().find(metric);
@@ -40,11 +26,7 @@ const char* label_of(Advice::Kind kind) {
 }  // namespace
 
 Progress::Progress(bool quiet, Provenance provenance, std::size_t budget)
-    : quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0), provenance_(provenance), budget_(budget) {}
-
-Progress::~Progress() {
-  if (!quiet_ && terminal_) tell("\r\x1b[K");
-}
+    : quiet_(quiet), provenance_(provenance), budget_(budget) {}
 
 Observer Progress::observer() {
   if (quiet_) return {};
@@ -52,11 +34,9 @@ Observer Progress::observer() {
           [this](const Trial& trial, std::span<const Trial> history, const Problem* problem) { ended(trial, history, problem); }};
 }
 
-void Progress::rewrite(const std::string& line) { tell("\r\x1b[K{}", line.substr(0, terminal_width() - 1)); }
-
 void Progress::began(const Trial& trial, std::size_t number, std::size_t of) {
   label_ = fmt::format("{} {}/{}", label_of(trial.advice.kind), number, of);
-  if (terminal_) rewrite(fmt::format("{}  {}{}now {}", label_, best_, best_.empty() ? "" : "  ", setting_text(trial.asked)));
+  line_.show(fmt::format("{}  {}{}now {}", label_, best_, best_.empty() ? "" : "  ", setting_text(trial.asked)));
 }
 
 void Progress::ended(const Trial& trial, std::span<const Trial> history, const Problem* problem) {
@@ -82,11 +62,11 @@ void Progress::ended(const Trial& trial, std::span<const Trial> history, const P
   for (const auto& t : history) seconds += t.finished - t.started;
   const std::size_t done = explored(history);
   const double left = done < budget_ ? seconds / static_cast<double>(history.size()) * static_cast<double>(budget_ - done) : 0.0;
-  if (terminal_) {
+  if (line_.terminal()) {
     // What says nothing of its setting, or that it cannot be had, is said and stays.
     const bool stays = trial.state != TrialState::kCompleted && trial.state != TrialState::kAborted;
-    if (stays) tell("\r\x1b[K{}  {}  {}: {}\n", label_, setting_text(trial.asked), to_string(trial.state), trial.outcome.note);
-    rewrite(fmt::format("{}  {}  {} left", label_, best_, clock_text(left)));
+    if (stays) line_.leave(fmt::format("{}  {}  {}: {}\n", label_, setting_text(trial.asked), to_string(trial.state), trial.outcome.note));
+    line_.show(fmt::format("{}  {}  {} left", label_, best_, clock_text(left)));
     return;
   }
   const std::string latency = problem && !problem->constraints.empty() ? problem->constraints.front().metric : std::string(kLatencyMean);

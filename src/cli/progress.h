@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "cli/status_line.h"
 #include "study/runner.h"
 
 namespace polythrottle {
@@ -11,20 +12,14 @@ class Progress {
  public:
   /// Writes to stderr. `provenance` stands behind every joule.
   Progress(bool quiet, Provenance provenance, std::size_t budget);
-  /// Clears the terminal's line.
-  ~Progress();
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
-
   Observer observer();
 
  private:
   void began(const Trial& trial, std::size_t number, std::size_t of);
   void ended(const Trial& trial, std::span<const Trial> history, const Problem* problem);
-  void rewrite(const std::string& line);
 
   bool quiet_;
-  bool terminal_;
+  StatusLine line_;
   Provenance provenance_;
   std::size_t budget_;
   std::string best_;      ///< "best 1.2 J measured (-14 %), 6 % to spare"

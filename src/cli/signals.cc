@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -20,6 +19,9 @@ sigset_t caught() {
   return set;
 }
 
+/// Wakes the waiter when it is to end. Sent to its thread only.
+int wake() { return SIGRTMIN; }
+
 std::string_view last_words(AtOnce what) {
   switch (what) {
     case AtOnce::kWatched: return "\npolythrottle: ended at once; the watchdog puts back what was changed\n";
@@ -36,13 +38,13 @@ void set_at_once(AtOnce what) { at_once = what; }
 
 Signals::Signals() {
   signal(SIGPIPE, SIG_IGN);
-  const sigset_t set = caught();
+  sigset_t set = caught();
+  sigaddset(&set, wake());
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  waiter_ = std::jthread([this](std::stop_token ended) {
-    const sigset_t waited = caught();
-    const timespec patience{0, 50'000'000};  // how soon the destructor is noticed; a signal wakes us at once
+  waiter_ = std::jthread([this, set](std::stop_token ended) {
     while (!ended.stop_requested()) {
-      if (sigtimedwait(&waited, nullptr, &patience) <= 0 || at_once == AtOnce::kDeaf) continue;
+      const int number = sigwaitinfo(&set, nullptr);
+      if (number <= 0 || number == wake() || at_once == AtOnce::kDeaf) continue;
       if (!source_.request_stop()) {
         // The second one: whatever runs does not come to its end. The lease's record stays, and its watchdog sees us go.
         const std::string_view words = last_words(at_once);
@@ -53,6 +55,9 @@ Signals::Signals() {
   });
 }
 
-Signals::~Signals() = default;
+Signals::~Signals() {
+  waiter_.request_stop();
+  pthread_kill(waiter_.native_handle(), wake());
+}
 
 }  // namespace polythrottle

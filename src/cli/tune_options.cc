@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "cli/validators.h"
 #include "optimizer/optimizer.h"
 #include "workload/presets.h"
 
@@ -19,31 +18,6 @@ bool about_this_run(const std::string& name) {
   static const std::set<std::string> names{"--study", "--resume",  "--json",           "--csv",           "--quiet", "--dry-run", "--keep",
                                            "--help",  "--sysroot", "--found-gpu-lock", "--found-mem-lock"};
   return names.contains(name);
-}
-
-}  // namespace
-
-namespace {
-
-/// Whole numbers that fit: the parser itself takes "-1" for a very large one.
-CLI::Validator whole_number() {
-  return {[](std::string& text) {
-            const bool digits =
-                !text.empty() && text.size() <= 18 && std::all_of(text.begin(), text.end(), [](char x) { return x >= '0' && x <= '9'; });
-            return digits ? std::string() : fmt::format("'{}' is no whole number from 0", text);
-          },
-          "", "whole number"};
-}
-
-/// Finite, at least zero, and short enough to be meant: not nan, not inf.
-CLI::Validator duration_number() {
-  return {[](std::string& text) {
-            double value = 0.0;
-            const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-            const bool fine = error == std::errc{} && end == text.data() + text.size() && value >= 0.0 && value <= 1e7;
-            return fine ? std::string() : fmt::format("'{}' is no number from 0 to 10,000,000", text);
-          },
-          "", "number"};
 }
 
 }  // namespace

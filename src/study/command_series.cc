@@ -103,14 +103,7 @@ Reading energy_of(const CommandRun& run) {
   return out;
 }
 
-Reading power_of(const CommandRun& run) {
-  Reading out = energy_of(run);
-  const double per_second = 1.0 / run.reading.elapsed.count();
-  out.value *= per_second;
-  out.own_error *= per_second;
-  for (double& sigma : out.shared) sigma *= per_second;
-  return out;
-}
+Reading power_of(const CommandRun& run) { return energy_of(run).over(run.reading.elapsed.count()); }
 
 Reading time_of(const CommandRun& run) { return {run.time.count(), 0.0, {}}; }
 

@@ -48,7 +48,8 @@ using TurnEnds = std::function<void(const Turn& turn)>;
 /// Two programs alternate as A B, B A, A B ...: each is first in half of the rounds, so that a steady drift hits both alike. A void run is
 /// made again at once, and its round goes without it if that is void too; three void runs in a row end the series. The first run that
 /// fails or is interrupted ends it too, warm-up included. Errors: a program that cannot be started.
-Result<Series> run_series(CommandMeter& meter, const SeriesPlan& plan, const TurnBegins& begins, const TurnEnds& ends, std::stop_token stop);
+Result<Series> run_series(CommandMeter& meter, const SeriesPlan& plan, const TurnBegins& begins, const TurnEnds& ends,
+                          std::stop_token stop);
 
 /// The runs of one side that count.
 std::vector<const CommandRun*> counted_runs(const Series& series, std::size_t side);

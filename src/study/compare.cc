@@ -65,6 +65,12 @@ LogRatio log_ratio(std::span<const double> a_first, std::span<const double> b_fi
 
 }  // namespace
 
+Reading Reading::over(double divisor) const {
+  Reading out{value / divisor, own_error / divisor, shared};
+  for (double& sigma : out.shared) sigma /= divisor;
+  return out;
+}
+
 MeanOfRuns mean_of_runs(std::span<const Reading> runs, const std::vector<std::string>& sources) {
   std::vector<double> values, own;
   for (const auto& run : runs) {

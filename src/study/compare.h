@@ -21,6 +21,8 @@ struct Reading {
   double value = 0.0;
   double own_error = 0.0;      ///< 1 standard deviation, independent of other runs
   std::vector<double> shared;  ///< per error source of the meter: what `value` would gain if that were off by +1 standard deviation
+  /// Of a part of it, all alike.
+  Reading over(double divisor) const;
 };
 
 struct Interval {
