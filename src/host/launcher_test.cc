@@ -237,6 +237,21 @@ TEST_F(RealLauncher, TalksToAProgramThatListens) {
   EXPECT_EQ(line(*process), "heard three");
 }
 
+TEST_F(RealLauncher, HearsAllThatIsPrintedAndCanMakeOneStreamOfIt) {
+  std::string heard;
+  Program program{.words = {"sh", "-c", "echo out; echo err >&2; echo more"}};
+  program.heard = [&](std::string_view text) { heard += text; };
+  auto apart = launcher->start(program).value();
+  EXPECT_THAT(lines(*apart), ElementsAre("out", "more"));
+  EXPECT_EQ(heard.size(), std::string_view("out\nerr\nmore\n").size());  // in the order we read them
+  heard.clear();
+  program.one_stream = true;
+  auto together = launcher->start(program).value();
+  EXPECT_THAT(lines(*together), ElementsAre("out", "err", "more"));
+  EXPECT_EQ(heard, "out\nerr\nmore\n");
+  EXPECT_EQ(together->ended().value().code, 0);
+}
+
 TEST_F(RealLauncher, SaysThatAProgramDoesNotListen) {
   auto deaf = shell("exec sleep 60");
   EXPECT_EQ(deaf->say("x").error().code, Errc::kInvalid);

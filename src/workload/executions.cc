@@ -67,7 +67,6 @@ class ExecutionWorkload final : public Workload {
   }
 
   void finish() override { program_.stop(part_.ended && !ended_ ? options_.grace : Seconds(0)); }
-  void close() override { program_.stop(); }
   std::string take_printed() override { return program_.take_printed(); }
 
  private:

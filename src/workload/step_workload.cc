@@ -16,6 +16,8 @@ namespace {
 
 using Kind = StepAnswer::Kind;
 
+constexpr std::size_t kQuoted = 100;  ///< bytes of an answer, in an error
+
 class StepWorkload final : public Workload {
  public:
   StepWorkload(Clock& clock, Launcher& launcher, CommandOptions options)
@@ -136,6 +138,7 @@ class StepWorkload final : public Workload {
       if (heard.exit) return tl::unexpected<Error>(with_hint(program_.ended(*heard.exit, doing)));
       if (!heard.line) return StepAnswer{};
       TRY(auto out, parse_step_answer(*heard.line));
+      if (out.kind != Kind::kNone) last_answer_ = one_line(heard.line->substr(0, kQuoted));
       if (out.kind == Kind::kRefused || out.kind == Kind::kFailed) {
         in_the_middle_ = false;  // it is at rest
         const bool refused = out.kind == Kind::kRefused;
@@ -166,7 +169,7 @@ class StepWorkload final : public Workload {
             kind == Kind::kReady ? R"(it must answer {"polythrottle":1} and flush; --command-timeout gives it longer)"
                                  : R"(it must answer {"configured":true} or {"refused":"why"} and flush)");
       }
-      return fail(Errc::kCorrupt, fmt::format("the command was {} and answered something else{}", what, program_.last_words()));
+      return fail(Errc::kCorrupt, fmt::format("the command was {} and answered something else: {}", what, last_answer_));
     }
   }
 
@@ -198,8 +201,7 @@ class StepWorkload final : public Workload {
           continue;
         }
       } else if (got.kind != Kind::kNone) {
-        return fail(Errc::kCorrupt,
-                    fmt::format("the command answered for something else than window {}{}", number_, program_.last_words()));
+        return fail(Errc::kCorrupt, fmt::format("the command answered something else in window {}: {}", number_, last_answer_));
       } else if (told || reports) {
         return fail(
             Errc::kTimeout,
@@ -218,6 +220,7 @@ class StepWorkload final : public Workload {
   Config config_;
   TimedPart part_;              ///< the window before, or the one that is open
   Clock::TimePoint heard_at_;   ///< the last answer
+  std::string last_answer_;     ///< in its own words
   int number_ = 0;              ///< of the last window
   bool in_the_middle_ = false;  ///< it was told something and has not answered
   bool steady_ = true;

@@ -210,9 +210,10 @@ TEST_F(Steps, WhateverGoesWrongEndsTheTrialAndTheProgram) {
               HasSubstr("was to be ready and did not answer for 30 s; it printed: loading; it must"));
   EXPECT_THAT(error("polythrottle", {{Seconds(1), R"({"polythrottle":2})"}}), HasSubstr("speaks version 2 of the step protocol"));
   EXPECT_THAT(error("configure", {}), HasSubstr("was to be configured and did not answer"));
-  EXPECT_THAT(error("configure", {{Seconds(0), R"({"ended":1})"}}), HasSubstr("answered something else"));
+  EXPECT_THAT(error("configure", {{Seconds(0), R"({"ended":1})"}}),
+              HasSubstr("was to be configured and answered something else: {\"ended\":1}"));
   EXPECT_THAT(error("begin", {}), HasSubstr("did not end window 1"));
-  EXPECT_THAT(error("begin", {{Seconds(0), R"({"ended":5})"}}), HasSubstr("answered for something else than window 1"));
+  EXPECT_THAT(error("begin", {{Seconds(0), R"({"ended":5})"}}), HasSubstr("answered something else in window 1: {\"ended\":5}"));
   EXPECT_THAT(error("begin", {{Seconds(0), R"({"ended":true})"}}), HasSubstr("answers ended true"));
   // These are at rest, and may stay.
   EXPECT_THAT(error("begin\":2", {{Seconds(1), R"({"ended":2})"}}, {}, 1), HasSubstr("did nothing in window 2"));

@@ -21,15 +21,14 @@ std::string in_capitals(std::string name) {
   return name;
 }
 
-/// Bytes of any kind as text that may stand in a record: valid UTF-8 on one line.
+}  // namespace
+
 std::string one_line(std::string bytes) {
   for (char& c : bytes) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
   }
   return Json::parse(Json(std::move(bytes)).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
 }
-
-}  // namespace
 
 void KeptOutput::add(std::string_view text) {
   const std::size_t room = kHead - std::min(head_.size(), kHead);

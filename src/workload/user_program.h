@@ -24,6 +24,9 @@ class KeptOutput {
   std::size_t dropped_ = 0;
 };
 
+/// Bytes of any kind as text that may stand in a record: valid UTF-8 on one line.
+std::string one_line(std::string bytes);
+
 class UserProgram {
  public:
   /// All outlive it.

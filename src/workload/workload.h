@@ -76,8 +76,8 @@ class Workload {
   virtual void finish() {}
   /// What a program that does the work printed since this was asked last, and how it ended; as text for a file. Empty where none does.
   virtual std::string take_printed() { return {}; }
-  /// The study is over: nothing of it is left. Called before the machine is given back; also after an error.
-  virtual void close() { finish(); }
+  /// The study is over: what stayed between trials goes. Before the machine is given back; also after an error.
+  virtual void close() {}
 };
 
 }  // namespace polythrottle

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -35,9 +36,9 @@ const std::string& bare_machine() {
 }
 
 /// With short windows, on a machine without knobs.
-std::vector<std::string> tune(const std::string& command, std::vector<std::string> more) {
+std::vector<std::string> tune(const std::string& command, std::vector<std::string> more, const std::string& longest = "0.2") {
   std::vector<std::string> all{"--sysroot", bare_machine(), "tune", "--command",      command, "--meter",
-                               "estimate",  "--window",     "0.05", "--window-limit", "0.2",   "--quiet"};
+                               "estimate",  "--window",     "0.05", "--window-limit", longest, "--quiet"};
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
@@ -181,6 +182,143 @@ TEST(Command, RunsWhileTheKnobsOfTheMachineMove) {
   EXPECT_EQ(std::stoll(read(node)), std::stoll(before));
 }
 
+/// Tools that do one timed part and end: their loading is no part of what is measured, and their latencies are those they print.
+TEST(Command, ReadsWhatToolsPrint) {
+  struct Tool {
+    const char *read, *slo;
+    double latency_ms;  ///< of the SLO's metric, at batch 2
+    double inferences_per_batch;
+  };
+  for (const Tool& tool :
+       {Tool{"trtexec", "p95=8ms", 3.6, 2}, Tool{"perf_analyzer", "p99=8ms", 4.5, 2}, Tool{"llama-bench", "mean=8ms", 3, 32}}) {
+    SCOPED_TRACE(tool.read);
+    const std::string study = scratch("tool.sqlite");
+    const auto ran = run(tune(kFake + " --batch {batch} --load 0.05 --duration {window.seconds} " + tool.read,
+                              {"--read", tool.read, "--knob", "batch=1,2", "--slo", tool.slo, "--optimizer", "grid", "--confirm", "0",
+                               "--study", study, "--json", "-"},
+                              "2"));
+    ASSERT_EQ(ran.exit_code, 0) << ran.err;
+    const json result = json::parse(ran.out);
+    const json& best = result["best"];
+    EXPECT_EQ(best["config"]["batch"], 2);
+    const std::string metric = "latency_" + std::string(tool.slo).substr(0, std::string(tool.slo).find('=')) + "_seconds";
+    EXPECT_NEAR(best["metrics"][metric].get<double>(), 1e-3 * tool.latency_ms, 1e-6);
+    EXPECT_GT(best["metrics"]["throughput_per_second"].get<double>(), 0.0);
+    EXPECT_THAT(read(study + ".output/trial-1.txt"), HasSubstr("[polythrottle: exit code 0]"));
+  }
+}
+
+TEST(Command, ReadsPlainLinesAndPatterns) {
+  const auto p95 = [](const std::string& command, std::vector<std::string> more) {
+    more.insert(more.end(), {"--knob", "batch=1,2", "--slo", "p95=8ms", "--budget", "1", "--confirm", "0", "--study",
+                             scratch("plain.sqlite"), "--json", "-"});
+    const auto ran = run(tune(command, more, "3"));
+    EXPECT_EQ(ran.exit_code, 0) << ran.err;
+    return ran.exit_code == 0 ? json::parse(ran.out)["reference"]["metrics"]["latency_p95_seconds"].get<double>() : 0.0;
+  };
+  EXPECT_NEAR(p95(kFake + " --batch {batch} plain", {"--read", "latency_ms"}), 2e-3, 1e-9);
+  EXPECT_NEAR(p95(kFake + " --batch {batch} plain", {"--pattern", "latency_ms=step \\d+ latency_ms: ([0-9.]+)"}), 2e-3, 1e-9);
+  EXPECT_NEAR(p95("sh -c 'exec " + kFake + " --batch $N plain'", {"--env", "N={batch}", "--read", "latency_ms"}), 2e-3, 1e-9);
+  // No line says where its timed part begins: all of it counts, once.
+  p95(kFake + " --batch {batch} no-begin",
+      {"--pattern", "mean_ms=mean: (\\S+) ms", "--pattern", "p95_ms=mean: (\\S+) ms", "--pattern", "batches=did (\\d+)"});
+}
+
+TEST(Command, SaysWhatNeverCame) {
+  const auto about = [](const std::string& mode, std::vector<std::string> reading, const std::string& words) {
+    SCOPED_TRACE(mode);
+    const std::string study = scratch("never.sqlite");
+    reading.insert(reading.end(), {"--knob", "batch=1,2", "--slo", "p95=8ms", "--command-timeout", "1", "--study", study});
+    const auto ran = run(tune(kFake + " --batch {batch} " + mode, reading));
+    expect_complaint(ran, 1, words);
+    EXPECT_THAT(ran.err, HasSubstr("; all of it in " + study + ".output/trial-1.txt"));
+  };
+  about("never", {"--pattern", "p95_ms=p95: (.*) ms", "--pattern", "batches=did (.*) batches"},
+        "no line of 1 matches p95_ms=p95: (.*) ms, batches=did (.*) batches; it printed: bye");
+  about("plain", {"--pattern", "latency_ms=took (.*)"}, "reported no batch for 1");
+  about("trtexec-8.4", {"--read", "trtexec"}, "printed no p95 latency, which the SLO is about: no line of 13 matches p95_ms; it printed: ");
+  about("llama-bench-2", {"--read", "llama-bench"}, "llama-bench makes 2 tests, and one is wanted");
+  about("steps-dies", {"--read", "steps"}, "failed in its window with exit code 9");
+  about("steps-deaf", {"--read", "steps"}, "was to be ready and did not answer");
+  about("steps-mute", {"--read", "steps", "--warm-up", "0.1"}, "did not end window 1");
+  about("steps-wrong", {"--read", "steps", "--warm-up", "0.1"}, "answered something else in window 1: {");
+  about("exit 0", {"--read", "steps"}, "was to be ready and answered something else: {\"latency_seconds\"");
+}
+
+/// Its output begins with the line that says how it was started; it is started once for all trials.
+TEST(Command, OneThatIsTalkedToStaysThroughTheStudy) {
+  for (const std::string how : {"steps", "steps-batches"}) {
+    const std::string study = scratch(how + ".sqlite"), starts = scratch(how + ".starts");
+    fs::remove(starts);
+    const auto ran = run(tune("sh -c 'echo $$ >> " + starts + "; exec " + kFake + " " + how + "'",
+                              {"--read", "steps", "--warm-up", "0.1", "--knob", "batch=1,2,4", "--slo", "p95=9ms", "--optimizer", "grid",
+                               "--confirm", "1", "--study", study, "--json", "-"},
+                              "2"));
+    ASSERT_EQ(ran.exit_code, 0) << how << ": " << ran.err;
+    EXPECT_NEAR(json::parse(ran.out)["reference"]["metrics"]["latency_p95_seconds"].get<double>(), 1e-3, 1e-9);
+    std::string pid = read(starts);
+    EXPECT_EQ(std::count(pid.begin(), pid.end(), '\n'), 1) << pid;
+    EXPECT_FALSE(runs(pid.substr(0, pid.size() - 1)));
+    EXPECT_THAT(read(study + ".output/trial-2.txt"), HasSubstr("{\"configured\": true}"));
+  }
+}
+
+/// Those of docs/command.md.
+TEST(Command, TheExamplesOfAProgramThatIsTalkedToWork) {
+  const auto works = [](const std::string& command) {
+    const auto ran = run(tune(command,
+                              {"--read", "steps", "--warm-up", "0.1", "--knob", "batch=1,2", "--slo", "p95=1s", "--optimizer", "grid",
+                               "--confirm", "0", "--study", scratch("example.sqlite"), "--json", "-"},
+                              "5"));
+    ASSERT_EQ(ran.exit_code, 0) << ran.err;
+    EXPECT_GE(json::parse(ran.out)["reference"]["metrics"]["latency_p95_seconds"].get<double>(), 2e-3);
+  };
+  works(POLYTHROTTLE_STEP_EXAMPLE);
+  if (std::system("python3 -c '' > /dev/null 2>&1") != 0) GTEST_SKIP() << "no python3: steps.py was not run";
+  works("python3 " POLYTHROTTLE_SOURCE_DIR "/docs/examples/steps.py");
+}
+
+TEST(Command, OneThatIsTalkedToMayRefuse) {
+  for (const auto& [mode, word] : {std::pair{"steps-refuses", "refused"}, std::pair{"steps-fails", "failed"}}) {
+    const std::string csv = scratch("refuses.csv");
+    const auto ran =
+        run(tune(kFake + " " + mode, {"--read", "steps", "--warm-up", "0.1", "--knob", "batch=1,4", "--slo", "p95=9ms", "--optimizer",
+                                      "grid", "--confirm", "0", "--study", scratch("refuses.sqlite"), "--csv", csv}));
+    ASSERT_EQ(ran.exit_code, 0) << ran.err;
+    EXPECT_THAT(read(csv), HasSubstr(std::string(",") + word + ","));
+  }
+}
+
+TEST(Command, NothingIsLeftOfOneThatIsTalkedToAfterAKill) {
+  const std::string pids = scratch("talked.pids");
+  fs::remove(pids);
+  EXPECT_EQ(run(tune("sh -c '" + kFake + " child & echo $! $$ > " + pids + "; kill -9 $PPID; exec " + kFake + " steps'",
+                     {"--read", "steps", "--slo", "p95=8ms", "--study", scratch("talked.sqlite")}))
+                .exit_code,
+            128 + SIGKILL);
+  std::istringstream words(read(pids));
+  std::string child, leader;
+  ASSERT_TRUE(words >> child >> leader);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while ((runs(child) || runs(leader)) && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  EXPECT_FALSE(runs(child));
+  EXPECT_FALSE(runs(leader));
+}
+
+TEST(Command, AResumedStudyIsReadAsBefore) {
+  const std::string study = scratch("read-as.sqlite");
+  const std::vector<std::string> more{"--knob",    "batch=1,2", "--slo",   "p95=8ms", "--optimizer", "grid",
+                                      "--confirm", "0",         "--study", study,     "--pattern",   "latency_ms=latency_ms: ([0-9.]+)"};
+  ASSERT_EQ(run(tune(kFake + " --batch {batch} plain", more)).exit_code, 0);
+  const auto resume = [&](std::vector<std::string> changed) {
+    changed.insert(changed.begin(), {"--sysroot", bare_machine(), "tune", "--resume", "--study", study, "--quiet"});
+    return run(changed);
+  };
+  EXPECT_EQ(resume({}).exit_code, 0);
+  expect_complaint(resume({"--pattern", "latency_ms=ms: ([0-9.]+)"}), 2, "cannot resume: the conditions differs");
+  expect_complaint(resume({"--env", "A=b"}), 2, "cannot resume: the conditions differs");
+}
+
 TEST(Command, SharesTheCpuQuotaOfTheTrial) {
   if (run({"probe"}).out.find("cpu_quota_ratio  4 levels") == std::string::npos) GTEST_SKIP() << "no CPU quota can be set here";
   const std::string seen = scratch("groups");
@@ -216,6 +354,18 @@ TEST(Command, BadInputIsOneLine) {
   usage({"--command", kFake, "--device", "sim:jetson-tx2"}, "not on the device 'sim:jetson-tx2'");
   usage({"--command", kFake, "--command-timeout", "0"}, "--command-timeout");
   usage({"--device", "cpu", "--model", "net.onnx", "--warm-up", "1"}, "are for --command");
+  usage({"--device", "cpu", "--model", "net.onnx", "--read", "json"}, "--read, --pattern and --env are for --command");
+  usage({"--command", kFake, "--read", "trtex"}, "one of json, steps, trtexec, perf_analyzer, llama-bench, latency_ms");
+  usage({"--command", kFake, "--read", "json", "--pattern", "latency_ms=(.*)"}, "exclude each other");
+  usage({"--command", kFake, "--pattern", "latency_ms"}, "NAME=REGEX is wanted");
+  usage({"--command", kFake, "--pattern", "latency_ms=took (["}, "it does not compile at character 7");
+  usage({"--command", kFake, "--pattern", "latency_ms=took"}, "it has 0 pairs of ( )");
+  usage({"--command", kFake, "--pattern", "speed=(.*)"}, "'speed' means nothing; one of begin, end,");
+  usage({"--command", kFake, "--env", "A"}, "NAME=TEXT is wanted");
+  usage({"--command", kFake, "--env", "A=1", "--env", "A=2"}, "--env A is given twice");
+  usage({"--command", kFake, "--env", "A={size}"}, "nothing says what {size} may be");
+  usage({"--command", kFake + " {window_seconds}", "--knob", "window_seconds=1,2"}, "that name is taken");
+  usage({"--command", kFake, "--read", "steps", "--knob", "cpu_quota_ratio=0.5,1"}, "does not go with --read steps");
   expect_complaint(run({"tune", "--quiet", "--slo", "p95=8ms", "--command", "no-such-program-anywhere"}), 1, "no such program in PATH");
   expect_complaint(run({"tune", "--quiet", "--slo", "p95=8ms", "--command", "/etc/passwd"}), 1, "chmod +x");
 }
