@@ -36,7 +36,8 @@ int run(const CoverageOptions& options) {
 void add_coverage(CLI::App& app, int& exit_code) {
   auto* command = app.add_subcommand("coverage", "How often a window's stated error holds the true energy");
   auto options = std::make_shared<CoverageOptions>();
-  command->add_option("--machines", options->machines, "Fresh machines per meter; a window of each length on each")->check(CLI::PositiveNumber);
+  command->add_option("--machines", options->machines, "Fresh machines per meter; a window of each length on each")
+      ->check(CLI::PositiveNumber);
   command->add_option("--seed", options->seed, "Of the first machine");
   command->add_option("--meter", options->meter, "Only meters whose name contains this");
   command->callback([options, &exit_code] { exit_code = run(*options); });

@@ -163,8 +163,9 @@ MeterDiscovery discover(Host& host, const MeterOptions& options) {
   MeterInfo info{.name = kName,
                  .boundary = boundary_of(*rails),
                  .estimated = false,
-                 .error = "each rail +-0.5 % on its gain (1 % shunts) and +-40 uV over its shunt (1 sigma). What the rails do not feed is no "
-                          "error but not in it: a USB meter in front of a board read 10 % more"};
+                 .error =
+                     "each rail +-0.5 % on its gain (1 % shunts) and +-40 uV over its shunt (1 sigma). What the rails do not feed is no "
+                     "error but not in it: a USB meter in front of a board read 10 % more"};
   for (const auto& rail : *rails) {
     info.refresh = std::max(info.refresh, rail.refresh);
     info.rails.push_back({.name = rail.label, .boundary = {}, .inside = rail.inside, .counted = rail.counted});

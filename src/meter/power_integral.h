@@ -13,8 +13,9 @@ struct PowerSensor {
   Watts step{0};
   /// How often the reading changes.
   Seconds refresh{0};
-  /// How long before a reading is taken, on average, lies what it tells. A sensor that shows the mean of its last refresh: one refresh (half
-  /// of one to the middle, half of one that the number has waited); one that shows a momentary value once per refresh: half a refresh.
+  /// How long before a reading is taken, on average, lies what it tells. A sensor that shows the mean of its last refresh: one refresh
+  /// (half of one to the middle, half of one that the number has waited); one that shows a momentary value once per refresh: half a
+  /// refresh.
   Seconds age{0};
 };
 
@@ -22,12 +23,12 @@ struct PowerSensor {
 /// varies faster than it is read.
 ///
 /// The readings are taken as a slowly varying level with steps, plus scatter that two neighbouring readings do not share (the local level
-/// model of Harvey 1989, section 2.3): with d the difference of neighbouring readings, E[d d'] = -scatter^2 for two differences in a row and
-/// E[d^2] = 2 scatter^2 + step^2. (Half the mean of d^2 alone, von Neumann 1941, would take every step for scatter.) Scatter enters with each
-/// reading's weight in the sum; a step is somewhere between its two readings, so that the trapezoid misses a uniformly distributed area of
-/// variance step^2 spacing^2 / 12. Scatter is an exponentially weighted mean over about the last thirty readings, so that a window of two
-/// readings knows it too. What no reading shows is not in it: a load in step with the readings must be met with readings that are not evenly
-/// spaced (Window does so).
+/// model of Harvey 1989, section 2.3): with d the difference of neighbouring readings, E[d d'] = -scatter^2 for two differences in a row
+/// and E[d^2] = 2 scatter^2 + step^2. (Half the mean of d^2 alone, von Neumann 1941, would take every step for scatter.) Scatter enters
+/// with each reading's weight in the sum; a step is somewhere between its two readings, so that the trapezoid misses a uniformly
+/// distributed area of variance step^2 spacing^2 / 12. Scatter is an exponentially weighted mean over about the last thirty readings, so
+/// that a window of two readings knows it too. What no reading shows is not in it: a load in step with the readings must be met with
+/// readings that are not evenly spaced (Window does so).
 ///
 /// One thread at a time.
 class PowerIntegral {

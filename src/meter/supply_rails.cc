@@ -22,8 +22,9 @@ const std::array<std::vector<std::string_view>, 2> kSums{{
     {"GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"},  // AGX Xavier
 }};
 /// On the module, behind its input rail, where that has a sensor. Others (VDD_MUX of the TX2) are on the carrier board.
-constexpr std::array<std::string_view, 13> kBehindInput{"VDD_SYS_GPU", "VDD_SYS_SOC", "VDD_4V0_WIFI", "VDD_SYS_CPU",     "VDD_SYS_DDR", "VDD_CPU_GPU",
-                                                        "VDD_CPU_GPU_CV", "VDD_SOC",  "POM_5V_GPU",   "POM_5V_CPU",      "VDD_GPU",     "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"};
+constexpr std::array<std::string_view, 13> kBehindInput{"VDD_SYS_GPU", "VDD_SYS_SOC",     "VDD_4V0_WIFI", "VDD_SYS_CPU", "VDD_SYS_DDR",
+                                                        "VDD_CPU_GPU", "VDD_CPU_GPU_CV",  "VDD_SOC",      "POM_5V_GPU",  "POM_5V_CPU",
+                                                        "VDD_GPU",     "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"};
 
 /// The chip's configuration after reset: 3 channels, no averaging, 1.1 ms each for volts and amperes.
 constexpr Seconds kResetRefresh{0.007};
@@ -45,9 +46,9 @@ Status add_hwmon_rails(const Files& files, const std::string& folder, std::vecto
     if (!label && label.error().code == Errc::kPermission) return tl::unexpected<Error>(label.error());
     if (!label || label->empty() || *label == "NC") continue;
     SupplyRail rail{.label = *label,
-              .volts_path = folder + "/in" + channel + "_input",
-              .amps_path = folder + "/curr" + channel + "_input",
-              .refresh = refresh};
+                    .volts_path = folder + "/in" + channel + "_input",
+                    .amps_path = folder + "/curr" + channel + "_input",
+                    .refresh = refresh};
     if (const auto shunt_uohm = read_integer(files, folder + "/shunt" + channel + "_resistor"); shunt_uohm && *shunt_uohm > 0) {
       rail.shunt_ohms = static_cast<double>(*shunt_uohm) * 1e-6;
     }
@@ -121,9 +122,7 @@ Status sort_out(std::vector<SupplyRail>& rails) {
   const auto find = [&](std::string_view label) {
     return std::find_if(rails.begin(), rails.end(), [&](const SupplyRail& rail) { return rail.label == label; });
   };
-  const auto put_in_front = [&] {
-    std::stable_partition(rails.begin(), rails.end(), [](const SupplyRail& rail) { return rail.counted; });
-  };
+  const auto put_in_front = [&] { std::stable_partition(rails.begin(), rails.end(), [](const SupplyRail& rail) { return rail.counted; }); };
   for (const auto& input : kInputs) {
     const auto rail = find(input);
     if (rail == rails.end()) continue;

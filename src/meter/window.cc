@@ -13,16 +13,17 @@ namespace {
 constexpr double kFrozenAfterTicks = 20.0;  ///< refresh periods
 /// A power sensor may be read at so many moments to one reading; they are not closer than its refresh and kShortestSlot.
 constexpr long kMostSlots = 8;
-constexpr Seconds kShortestSlot{4e-3};
+constexpr Seconds kShortestSlot{6e-3};
 
-/// When to read. A counter is read at the ends of blocks. A power sensor is read once in each of `strata` equal parts of a block, at one of
-/// `slots` moments drawn by lot: a load in step with evenly spaced readings would be seen always in the same place, and nobody would know
-/// (stratified random sampling, Cochran 1977, chapter 5). A block then ends at its last reading.
+/// When to read. A meter that is content with a reading a block is read at the ends of blocks. One that wants more (a sensor of power) is
+/// read once in each of `strata` equal parts of a block, at one of `slots` moments drawn by lot: a load in step with evenly spaced readings
+/// would be seen always in the same place, and nobody would know (stratified random sampling, Cochran 1977, chapter 5). A block then ends
+/// at its last reading.
 class Schedule {
  public:
   Schedule(const MeterInfo& meter, Seconds block) {
-    if (meter.sampling > Seconds(0)) {
-      strata_ = std::max(1L, std::lround(std::ceil(block / meter.sampling)));
+    if (meter.sampling > Seconds(0) && meter.sampling <= block) {
+      strata_ = std::lround(std::ceil(block / meter.sampling));
       const Seconds stratum = block / static_cast<double>(strata_);
       slots_ = std::clamp(static_cast<long>(stratum / std::max(meter.refresh, kShortestSlot)), 1L, kMostSlots);
     } else if (meter.read_within > Seconds(0)) {

@@ -34,7 +34,8 @@ class Window {
   /// Ends the window. Errors: the first failed read; kCorrupt if energy did not advance over a window longer than 20 refresh periods;
   /// kInvalid if it was closed before.
   virtual Result<WindowReading> close() = 0;
-  /// What it saw until its last whole block; reads nothing and waits for no reading; copies the readings kept so far. From any thread. Errors: as of `close`; kBusy before the first block.
+  /// What it saw until its last whole block; reads nothing and waits for no reading; copies the readings kept so far. From any thread.
+  /// Errors: as of `close`; kBusy before the first block.
   virtual Result<WindowReading> so_far() const = 0;
 
  protected:

@@ -44,7 +44,8 @@ TEST_P(EnergyCoverage, TheStatedErrorHoldsTheTruthIn95PerCentOfWindows) {
 
 INSTANTIATE_TEST_SUITE_P(Meters, EnergyCoverage, ::testing::ValuesIn(meter_rows()), [](const auto& instance) {
   std::string name = instance.param.name.substr(0, instance.param.name.find(','));
-  std::replace_if(name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
   return name;
 });
 

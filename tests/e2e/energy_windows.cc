@@ -96,7 +96,9 @@ Result<Counts> count_windows(const MeterRow& row, std::size_t machines, std::uin
       TRY_STATUS(window(*machine, kSettling + chance.uniform() * Seconds(0.5), truth));
       machine->live(chance.uniform() * Seconds(0.1));
       const Length& length = lengths()[which];
-      const Seconds time = length.refreshes > 0.0 ? length.refreshes * machine->meter().info().refresh : length.seconds;
+      // Up to a refresh longer: an exact multiple would find the number equally old at both ends, which no caller can arrange.
+      const Seconds refresh = machine->meter().info().refresh;
+      const Seconds time = (length.refreshes > 0.0 ? length.refreshes * refresh : length.seconds) + chance.uniform() * refresh;
       TRY(const auto reading, window(*machine, time, truth));
       const double off = std::abs(reading.energy.si() - truth), error = stated(reading);
       Count one{.windows = 1};

@@ -238,7 +238,8 @@ class Gpu final : public Counted {
   explicit Gpu(std::uint64_t seed) : Counted(seed, kGpu + "/energy_mj") {
     files_.refresh = 0.1;
     files_.step = files_.unit = 1e-3;
-    files_.nodes = {{kGpu + "/index", "0\n"}, {kGpu + "/name", "NVIDIA L4\n"}, {kGpu + "/architecture", "ada\n"}, {kGpu + "/energy_mj", ""}};
+    files_.nodes = {
+        {kGpu + "/index", "0\n"}, {kGpu + "/name", "NVIDIA L4\n"}, {kGpu + "/architecture", "ada\n"}, {kGpu + "/energy_mj", ""}};
   }
 
  private:

@@ -22,10 +22,9 @@ struct Channel {
 };
 
 /// A rail's registers hold the mean of the last finished cycle (channels x samples x (bus + shunt conversion)); the current one counts
-/// in steps of 40 uV over the shunt, the voltage one in steps of 8 mV. With noise each channel has a shunt of 1 %, a gain error and an offset
-/// of its own, and the converter scatters by half a step.
-/// Sources: drivers/hwmon/ina3221.c (reset value 0x7127), docs/hardware.md; gain and offset: INA3221 data sheet SBOS576, section 7.5; the
-/// tolerance of the shunts and the scatter are ours.
+/// in steps of 40 uV over the shunt, the voltage one in steps of 8 mV. With noise each channel has a shunt of 1 %, a gain error and an
+/// offset of its own, and the converter scatters by half a step. Sources: drivers/hwmon/ina3221.c (reset value 0x7127), docs/hardware.md;
+/// gain and offset: INA3221 data sheet SBOS576, section 7.5; the tolerance of the shunts and the scatter are ours.
 class Ina3221 {
  public:
   Ina3221(std::vector<Channel> channels, int samples, std::uint64_t seed, bool noise);

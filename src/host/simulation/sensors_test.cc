@@ -67,7 +67,8 @@ TEST(Ina3221, NoiseIsAShuntAGainAnOffsetAndHalfAStep) {
     large_squares += of_large * of_large;
     small_squares += of_small * of_small;
   }
-  // Much power: gain and shunt, hypot(0.5 %, 0.125 %), and a step in a thousand; little power: offset of a step, scatter of a half, rounding.
+  // Much power: gain and shunt, hypot(0.5 %, 0.125 %), and a step in a thousand; little power: offset of a step, scatter of a half,
+  // rounding.
   EXPECT_NEAR(large / kChips, 0.0, 0.001);
   EXPECT_NEAR(std::sqrt(large_squares / kChips), 0.0053, 0.0004);
   EXPECT_NEAR(std::sqrt(small_squares / kChips), std::sqrt(1.0 + 0.25 + 1.0 / 12.0) * kStep, 0.1 * kStep);
