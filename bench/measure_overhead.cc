@@ -76,8 +76,8 @@ void compare(const std::string& name, const Words& program, int rounds) {
   const std::string file = fmt::format("/tmp/measure-overhead-{}.json", getpid());
   Words measured{POLYTHROTTLE_PROGRAM, "measure", "--meter", "estimate", "--quiet", "--json", file, "--output", "drop", "--"};
   measured.insert(measured.end(), program.begin(), program.end());
-  std::vector<Reading> more, more_cpu;
-  std::vector<Pair> inside;
+  std::vector<RunValue> more, more_cpu;
+  std::vector<RunPair> inside;
   double bare_sum = 0.0;
   for (int i = 0; i < rounds; ++i) {
     const bool measured_first = i % 2 == 1;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -88,28 +89,38 @@ Status check_options(const MeasureOptions& o) {
   return check_writable(o.json);
 }
 
-/// Every meter that this machine lacks, and what would help.
-std::string absent_text(const std::vector<MeterAbsence>& absent) {
+/// Why there is no meter: what is absent and what would help, and what somebody would have to vouch for.
+std::string absent_text(const MeterDiscovery& found) {
   std::string out;
-  for (const auto& [name, why] : absent) {
+  for (const auto& [name, why] : found.absent) {
     out += fmt::format("  {}  absent ({}): {}\n", name, to_string(why.code), why.what);
     if (!why.hint.empty()) out += fmt::format("    {}\n", why.hint);
+  }
+  for (const auto& meter : found.meters) {
+    if (meter->info().only_by_name) out += fmt::format("  {}  only by name: covers {}\n", meter->info().name, meter->info().boundary);
   }
   return out;
 }
 
-/// The meter to read. A model is used only where somebody asks for it by name: whoever measures wants a sensor or to know that there is
-/// none.
-tl::expected<std::unique_ptr<Meter>, Failure> open_meter(const MeterFlags& flags, MeterDiscovery found) {
-  if (flags.meter.empty()) std::erase_if(found.meters, [](const auto& meter) { return meter->info().estimated; });
-  if (flags.meter.empty() && found.meters.empty()) {
+/// Is it one that is used without being named? A model is not: whoever measures wants a sensor, or to know that there is none.
+bool is_sensor(const std::unique_ptr<Meter>& meter) { return !meter->info().estimated && !meter->info().only_by_name; }
+
+/// The meter to read, ready for it; what others there are goes into `others`.
+tl::expected<std::unique_ptr<Meter>, Failure> open_meter(const MeterFlags& flags, MeterDiscovery found, std::vector<std::string>& others) {
+  const std::string& wanted = flags.meter;
+  if (wanted.empty() && std::none_of(found.meters.begin(), found.meters.end(), is_sensor)) {
     return tl::unexpected<Failure>(Failure{{Errc::kNotFound, "no meter on this machine, so every joule would be a guess",
                                             "--meter estimate makes one from CPU time, and says so"},
                                            kExitFailure,
-                                           absent_text(found.absent)});
+                                           absent_text(found)});
   }
-  auto meter = choose_meter(found.meters, found.absent, flags.meter);
+  if (wanted.empty()) std::erase_if(found.meters, [](const auto& meter) { return !is_sensor(meter); });
+  auto meter = choose_meter(found.meters, found.absent, wanted);
   if (!meter) return tl::unexpected<Failure>(Failure{meter.error(), usage_or_failure(meter.error())});
+  for (const auto& other : found.meters) {
+    if (other != nullptr && is_sensor(other)) others.push_back(other->info().name);
+  }
+  if (const auto ready = (*meter)->prepare(); !ready) return tl::unexpected<Failure>(Failure{ready.error()});
   return std::move(*meter);
 }
 
@@ -193,12 +204,14 @@ tl::expected<int, Failure> measure(const MeasureOptions& o, Cli& cli) {
   }
   meters->work_cpu = [launcher] { return launcher->cpu_time(); };
   meters->worker = "the command's process group";
-  auto meter = open_meter(o.meters, discover_meters(host, *meters));
+  std::vector<std::string> others;
+  auto meter = open_meter(o.meters, discover_meters(host, *meters), others);
   if (!meter) return tl::unexpected<Failure>(meter.error());
   const auto gauges = discover_gauges(host);
 
   CommandEnergy found{.commands = *commands,
                       .meter = (*meter)->info(),
+                      .other_meters = others,
                       .runs = runs_of(o),
                       .units = o.per,
                       .program = fmt::format("polythrottle {}", kVersion),
@@ -259,6 +272,7 @@ void add_measure(CLI::App& app, Cli& cli) {
   command->add_option("--output", o->output, "What the command prints: pass it on (default), or drop it")->group(kRunning);
   const char* kMeter = "Meter";
   add_meter_options(*command, o->meters, kMeter);
+  command->add_option("--gpu", cli.gpu.gpu, "The NVIDIA GPU that its meter reads, by index or UUID (default: 0)")->group(kMeter);
   command->add_option("--idle", o->idle_seconds, "Seconds for which idle power is measured before the first run (default: not at all)")
       ->check(duration_number())
       ->group(kMeter);

@@ -14,10 +14,10 @@ namespace {
 constexpr double kFewRefreshes = 10.0;
 /// Or if the meter's own error of it is above that part of its energy.
 constexpr double kMuchOwnError = 0.1;
-/// Reading the meter is said to cost something from this share of the time on.
+/// RunValue the meter is said to cost something from this share of the time on.
 constexpr double kCostWorthSaying = 1e-3;
 
-using Quantity = Reading (*)(const CommandRun&);
+using Quantity = RunValue (*)(const CommandRun&);
 struct Row {
   const char* label;
   const char* unit;
@@ -30,7 +30,7 @@ const char* word(const MeterInfo& meter) { return to_string(meter.estimated ? Pr
 
 template <class Of>
 MeanOfRuns mean_of(const std::vector<const CommandRun*>& runs, const MeterInfo& meter, const Of& of) {
-  std::vector<Reading> readings;
+  std::vector<RunValue> readings;
   for (const CommandRun* run : runs) readings.push_back(of(*run));
   return mean_of_runs(readings, meter.error_sources);
 }
@@ -73,8 +73,16 @@ std::string rail_label(const MeterInfo& meter, const Rail& rail) {
   return rail.counted ? out : out + " (not in the sum)";
 }
 
-Reading rail_of(const CommandRun& run, std::size_t rail) {
+RunValue rail_of(const CommandRun& run, std::size_t rail) {
   return {rail < run.reading.rails.size() ? run.reading.rails[rail].si() : 0.0, 0.0, {}};
+}
+
+/// A meter states the error of its whole, not of its parts; how far runs differ in one says nothing of that.
+std::vector<std::string> rail_row(const std::string& label, const MeanOfRuns& mean, const std::string& provenance) {
+  std::vector<std::string> row{label, value_text(mean, "J"), "", "no error stated"};
+  if (mean.scatter_known) row.push_back(mean.highest > 0.0 ? range(mean.lowest, mean.highest, "J") : "");
+  row.push_back(provenance);
+  return row;
 }
 
 /// One command: a row a quantity.
@@ -86,13 +94,13 @@ std::string single_table(const CommandEnergy& found) {
     const auto mean = mean_of(runs, found.meter, row.quantity);
     rows.push_back(mean_row(row.label, mean, row.unit, row.metered ? word(found.meter) : ""));
     if (row.quantity != energy_of) continue;
-    for (std::size_t k = 0; k < found.meter.rails.size() && found.meter.rails.size() > 1; ++k) {
-      const auto rail = mean_of(runs, found.meter, [k](const CommandRun& run) { return rail_of(run, k); });
-      rows.push_back(mean_row(rail_label(found.meter, found.meter.rails[k]), rail, "J", word(found.meter)));
-    }
     if (found.units) {
       const auto each = mean_of(runs, found.meter, [&](const CommandRun& run) { return energy_of(run).over(*found.units); });
       rows.push_back(mean_row("energy per unit", each, "J", word(found.meter)));
+    }
+    for (std::size_t k = 0; k < found.meter.rails.size() && found.meter.rails.size() > 1; ++k) {
+      const auto rail = mean_of(runs, found.meter, [k](const CommandRun& run) { return rail_of(run, k); });
+      rows.push_back(rail_row(rail_label(found.meter, found.meter.rails[k]), rail, word(found.meter)));
     }
   }
   return align(rows, {1, 2});
@@ -247,7 +255,7 @@ std::string error_text(const CommandEnergy& found) {
   const auto mean = mean_of(runs, found.meter, energy_of);
   const auto without = mean_of_runs(
       [&] {
-        std::vector<Reading> readings;
+        std::vector<RunValue> readings;
         for (const CommandRun* run : runs) readings.push_back({energy_of(*run).value, energy_of(*run).own_error, {}});
         return readings;
       }(),
@@ -315,7 +323,12 @@ std::string render_command_energy(const CommandEnergy& found) {
   if (!found.series.given_up.empty()) out += "Given up: too many runs in a row were void.\n";
   for (std::size_t side = 0; side < found.commands.size(); ++side) out += short_run_text(found, side);
   out += idle_text(found) + temperature_text(found) + reading_cost_text(found);
+  if (found.series.interrupted && cut_short_by(found.series) == nullptr) out += "Interrupted between two runs.\n";
   for (const auto& remark : found.meter.remarks) out += "Note: " + remark + ".\n";
+  std::string others;
+  for (const auto& name : found.other_meters) others += (others.empty() ? "" : ", ") + name;
+  if (!others.empty())
+    out += fmt::format("Note: this machine has other meters too, whose energy may not be in this one: {} (--meter NAME).\n", others);
   return out;
 }
 

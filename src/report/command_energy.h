@@ -15,9 +15,10 @@ namespace polythrottle {
 struct CommandEnergy {
   std::vector<std::vector<std::string>> commands;  ///< words of A and, where two are compared, of B
   MeterInfo meter;
-  std::size_t runs = 0;           ///< of each, that were asked for
-  std::optional<double> units;    ///< of work in each run
-  std::optional<IdlePower> idle;  ///< measured before the first run
+  std::vector<std::string> other_meters;  ///< sensors that this machine has besides
+  std::size_t runs = 0;                   ///< of each, that were asked for
+  std::optional<double> units;            ///< of work in each run
+  std::optional<IdlePower> idle;          ///< measured before the first run
   Series series;
   std::string program;                         ///< "polythrottle 0.1.0"
   std::map<std::string, std::string> machine;  ///< machine_facts

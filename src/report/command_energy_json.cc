@@ -52,7 +52,7 @@ void add_side(Json& out, const CommandEnergy& found, std::size_t side) {
   for (const CommandRun* run : runs) out["runs"].push_back(run_json(*run, found.meter));
   const auto mean = [&](const auto& of, bool metered) -> Json {
     if (runs.empty()) return nullptr;
-    std::vector<Reading> readings;
+    std::vector<RunValue> readings;
     for (const CommandRun* run : runs) readings.push_back(of(*run));
     const auto mean_of = mean_of_runs(readings, metered ? found.meter.error_sources : std::vector<std::string>{});
     // No run draws nothing: a meter that says so was not able to tell.
@@ -69,17 +69,18 @@ void add_side(Json& out, const CommandEnergy& found, std::size_t side) {
     const Rail& rail = found.meter.rails[k];
     Json one = mean(
         [k](const CommandRun& run) {
-          return Reading{k < run.reading.rails.size() ? run.reading.rails[k].si() : 0.0, 0.0, {}};
+          return RunValue{k < run.reading.rails.size() ? run.reading.rails[k].si() : 0.0, 0.0, {}};
         },
         false);
     if (one.is_null()) continue;
+    one["low"] = one["high"] = nullptr;  // a meter states the error of its whole, not of its parts
     one["inside"] = rail.inside && *rail.inside < found.meter.rails.size() ? Json(found.meter.rails[*rail.inside].name) : Json(nullptr);
     one["counted"] = rail.counted;
     out["rails"][rail.name] = std::move(one);
   }
 }
 
-Json ratio_json(const CommandEnergy& found, Reading (*quantity)(const CommandRun&), bool metered) {
+Json ratio_json(const CommandEnergy& found, RunValue (*quantity)(const CommandRun&), bool metered) {
   const auto ratio = ratio_of_runs(pairs_of(found.series, quantity), metered ? found.meter.error_sources : std::vector<std::string>{});
   if (!ratio) return nullptr;
   return interval_json(ratio->interval, {{"value", ratio->ratio}});
@@ -113,7 +114,8 @@ Json command_energy_json(const CommandEnergy& found) {
                   {"refresh_seconds", meter.refresh.count()},
                   {"read_cost_seconds", meter.read_cost.count()},
                   {"reading_seconds_total", reading},
-                  {"remarks", meter.remarks}};
+                  {"remarks", meter.remarks},
+                  {"others", found.other_meters}};
   const bool idle = found.idle && found.idle->reading.elapsed > Seconds(0);
   out["idle_watts"] = idle ? Json(found.idle->power().si()) : Json(nullptr);
   out["idle_seconds"] = idle ? Json(found.idle->time.count()) : Json(nullptr);
@@ -129,7 +131,10 @@ Json command_energy_json(const CommandEnergy& found) {
   }
   out["discarded"] = discarded_json(found);
   const Turn* last = cut_short_by(found.series);
-  out["ended"] = last != nullptr ? to_string(last->fate) : found.series.given_up.empty() ? "complete" : "given_up";
+  out["ended"] = found.series.interrupted        ? to_string(Fate::kInterrupted)
+                 : last != nullptr               ? to_string(last->fate)
+                 : found.series.given_up.empty() ? "complete"
+                                                 : "given_up";
   out["machine"] = found.machine;
   return out;
 }

@@ -24,7 +24,7 @@ Result<std::unique_ptr<Window>> CommandMeter::open_window() {
 Result<CommandRun> CommandMeter::run(const Program& program, const std::stop_token& stop) {
   CommandRun out;
   out.celsius_before = celsius();
-  const double events_before = events();
+  const auto before = counts();
   auto window = open_window();
   const auto began = host_.clock.now();
   TRY(const auto process, launcher_.start(program));
@@ -44,9 +44,7 @@ Result<CommandRun> CommandMeter::run(const Program& program, const std::stop_tok
   } else {
     out.spoiled = reading.error().text();
   }
-  if (const double happened = events() - events_before; happened > 0.0) {
-    out.spoiled = fmt::format("the hardware slowed itself down {:.0f} times meanwhile (under-voltage or over-current)", happened);
-  }
+  if (std::string happened = happened_since(before); !happened.empty()) out.spoiled = std::move(happened);
   out.celsius_after = celsius();
   return out;
 }
@@ -72,12 +70,24 @@ std::optional<double> CommandMeter::celsius() const {
   return std::nullopt;
 }
 
-double CommandMeter::events() const {
-  double sum = 0.0;
+std::vector<std::optional<double>> CommandMeter::counts() const {
+  std::vector<std::optional<double>> out;
   for (const auto& gauge : gauges_) {
-    if (gauge->counts()) sum += gauge->read().value_or(0.0);
+    const auto value = gauge->counts() ? gauge->read() : fail(Errc::kUnsupported, "count");
+    out.push_back(value ? std::optional(*value) : std::nullopt);
   }
-  return sum;
+  return out;
+}
+
+/// Empty where nothing did. A count that could not be read at one of the ends says nothing.
+std::string CommandMeter::happened_since(const std::vector<std::optional<double>>& before) const {
+  const auto after = counts();
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    if (!before[i] || !after[i] || !(*after[i] > *before[i])) continue;
+    const std::string what = gauges_[i]->what();
+    return fmt::format("the hardware slowed itself down {:.0f} times meanwhile{}", *after[i] - *before[i], what.empty() ? "" : ": " + what);
+  }
+  return {};
 }
 
 }  // namespace polythrottle

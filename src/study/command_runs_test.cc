@@ -117,7 +117,7 @@ TEST(CommandSeries, AThrottledRunIsVoidAndMadeAgainAtOnce) {
   };
   const auto series = machine.series({{"a", "1"}, {"b", "2"}}, 2);
   EXPECT_EQ(order(*series), "A0 B0 b1 B1 A1");
-  EXPECT_THAT(series->turns[2].run.spoiled, HasSubstr("slowed itself down 2 times"));
+  EXPECT_THAT(series->turns[2].run.spoiled, HasSubstr("slowed itself down 2 times meanwhile: hot"));
   EXPECT_EQ(pairs_of(*series, time_of).size(), 2u);
 }
 

@@ -34,7 +34,7 @@ class Runs {
 
   Result<Fate> one(std::size_t side, std::size_t round, bool warm_up) {
     if (stop_.stop_requested()) {
-      over_ = true;
+      over_ = series_.interrupted = true;
       return Fate::kInterrupted;
     }
     if (begins_) begins_(side, round, warm_up);
@@ -43,6 +43,7 @@ class Runs {
     void_in_a_row_ = fate == Fate::kVoid ? void_in_a_row_ + 1 : 0;
     if (void_in_a_row_ == kVoidInARow) series_.given_up = run.spoiled;
     over_ = fate == Fate::kFailed || fate == Fate::kInterrupted || void_in_a_row_ == kVoidInARow;
+    series_.interrupted = fate == Fate::kInterrupted;
     series_.turns.push_back({side, round, fate, std::move(run)});
     if (ends_) ends_(series_.turns.back());
     return fate;
@@ -97,18 +98,18 @@ const Turn* cut_short_by(const Series& series) {
   return last.fate == Fate::kFailed || last.fate == Fate::kInterrupted ? &last : nullptr;
 }
 
-Reading energy_of(const CommandRun& run) {
-  Reading out{run.reading.energy.si(), run.reading.own_error.si(), {}};
+RunValue energy_of(const CommandRun& run) {
+  RunValue out{run.reading.energy.si(), run.reading.own_error.si(), {}};
   for (const auto& sigma : run.reading.one_sigma) out.shared.push_back(sigma.si());
   return out;
 }
 
-Reading power_of(const CommandRun& run) { return energy_of(run).over(run.reading.elapsed.count()); }
+RunValue power_of(const CommandRun& run) { return energy_of(run).over(run.reading.elapsed.count()); }
 
-Reading time_of(const CommandRun& run) { return {run.time.count(), 0.0, {}}; }
+RunValue time_of(const CommandRun& run) { return {run.time.count(), 0.0, {}}; }
 
-std::vector<Pair> pairs_of(const Series& series, Reading (*quantity)(const CommandRun& run)) {
-  std::vector<Pair> out;
+std::vector<RunPair> pairs_of(const Series& series, RunValue (*quantity)(const CommandRun& run)) {
+  std::vector<RunPair> out;
   const Turn* before = nullptr;
   for (const auto& turn : series.turns) {
     if (turn.fate != Fate::kCounted) continue;

@@ -38,7 +38,8 @@ struct SeriesPlan {
 /// All runs in the order they happened.
 struct Series {
   std::vector<Turn> turns;
-  std::string given_up;  ///< why no more were made: too many in a row were void; empty: all were made, or one failed or was interrupted
+  bool interrupted = false;  ///< in a run or between two
+  std::string given_up;      ///< why no more were made: too many in a row were void; empty: all were made, or one failed or was interrupted
 };
 
 /// What is about to run.
@@ -57,11 +58,11 @@ std::vector<const CommandRun*> counted_runs(const Series& series, std::size_t si
 const Turn* cut_short_by(const Series& series);
 
 /// Energy (J), power (W) and time (s) of a run.
-Reading energy_of(const CommandRun& run);
-Reading power_of(const CommandRun& run);
-Reading time_of(const CommandRun& run);
+RunValue energy_of(const CommandRun& run);
+RunValue power_of(const CommandRun& run);
+RunValue time_of(const CommandRun& run);
 
 /// Rounds in which both sides count, by one of the quantities above.
-std::vector<Pair> pairs_of(const Series& series, Reading (*quantity)(const CommandRun& run));
+std::vector<RunPair> pairs_of(const Series& series, RunValue (*quantity)(const CommandRun& run));
 
 }  // namespace polythrottle

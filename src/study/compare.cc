@@ -32,7 +32,7 @@ double mean_square(std::span<const double> values) {
   return values.empty() ? 0.0 : sum / static_cast<double>(values.size());
 }
 
-std::vector<SharedError> relative_shared(std::span<const Reading> runs, double value, const std::vector<std::string>& sources) {
+std::vector<SharedError> relative_shared(std::span<const RunValue> runs, double value, const std::vector<std::string>& sources) {
   std::vector<SharedError> out;
   for (std::size_t k = 0; k < sources.size() && value != 0.0; ++k) {
     double sum = 0.0;
@@ -65,13 +65,13 @@ LogRatio log_ratio(std::span<const double> a_first, std::span<const double> b_fi
 
 }  // namespace
 
-Reading Reading::over(double divisor) const {
-  Reading out{value / divisor, own_error / divisor, shared};
+RunValue RunValue::over(double divisor) const {
+  RunValue out{value / divisor, own_error / divisor, shared};
   for (double& sigma : out.shared) sigma /= divisor;
   return out;
 }
 
-MeanOfRuns mean_of_runs(std::span<const Reading> runs, const std::vector<std::string>& sources) {
+MeanOfRuns mean_of_runs(std::span<const RunValue> runs, const std::vector<std::string>& sources) {
   std::vector<double> values, own;
   for (const auto& run : runs) {
     values.push_back(run.value);
@@ -93,10 +93,10 @@ MeanOfRuns mean_of_runs(std::span<const Reading> runs, const std::vector<std::st
   return out;
 }
 
-Result<RatioOfRuns> ratio_of_runs(std::span<const Pair> pairs, const std::vector<std::string>& sources) {
+Result<RatioOfRuns> ratio_of_runs(std::span<const RunPair> pairs, const std::vector<std::string>& sources) {
   if (pairs.empty()) return fail(Errc::kInvalid, "compare runs: there is no pair of them");
   std::vector<double> a_first, b_first, own;
-  std::vector<Reading> a, b;
+  std::vector<RunValue> a, b;
   for (const auto& pair : pairs) {
     if (!(pair.a.value > 0.0) || !(pair.b.value > 0.0)) {
       return fail(Errc::kOutOfRange, "compare runs: the meter did not move in one of them", "let the commands do more work in a run");
@@ -111,7 +111,7 @@ Result<RatioOfRuns> ratio_of_runs(std::span<const Pair> pairs, const std::vector
   if (pairs.size() < 2) return out;
   const auto n = static_cast<double>(pairs.size());
   const Uncertainty scatter = wider(found.uncertainty, {std::sqrt(mean_square(own) / n), INFINITY});
-  const auto shared_by = [&](std::span<const Reading> runs) {
+  const auto shared_by = [&](std::span<const RunValue> runs) {
     double sum = 0.0;
     for (const auto& run : runs) sum += run.value;
     const double value = sum / static_cast<double>(runs.size());

@@ -17,12 +17,12 @@
 namespace polythrottle {
 
 /// One quantity of one run, SI.
-struct Reading {
+struct RunValue {
   double value = 0.0;
   double own_error = 0.0;      ///< 1 standard deviation, independent of other runs
   std::vector<double> shared;  ///< per error source of the meter: what `value` would gain if that were off by +1 standard deviation
   /// Of a part of it, all alike.
-  Reading over(double divisor) const;
+  RunValue over(double divisor) const;
 };
 
 struct Interval {
@@ -37,13 +37,13 @@ struct MeanOfRuns {
   double lowest = 0.0, highest = 0.0;
 };
 
-/// At least one run. sources: names of the entries of `Reading::shared`. The interval joins Student's t for what scatters and the normal
+/// At least one run. sources: names of the entries of `RunValue::shared`. The interval joins Student's t for what scatters and the normal
 /// one for shared errors in quadrature.
-MeanOfRuns mean_of_runs(std::span<const Reading> runs, const std::vector<std::string>& sources);
+MeanOfRuns mean_of_runs(std::span<const RunValue> runs, const std::vector<std::string>& sources);
 
 /// Both programs, run next to one another.
-struct Pair {
-  Reading a, b;
+struct RunPair {
+  RunValue a, b;
   bool b_first = false;
 };
 
@@ -58,6 +58,6 @@ struct RatioOfRuns {
 /// From the logarithms of the ratios in the pairs, so that what drifts slowly cancels; that the second of a pair runs on another machine
 /// than the first (warmer, for one) is estimated and taken out where both orders occur. Shared errors remain as far as the two differ in
 /// them. Errors: kInvalid without pairs; kOutOfRange for a value that is not above zero (the meter did not move in a short run).
-Result<RatioOfRuns> ratio_of_runs(std::span<const Pair> pairs, const std::vector<std::string>& sources);
+Result<RatioOfRuns> ratio_of_runs(std::span<const RunPair> pairs, const std::vector<std::string>& sources);
 
 }  // namespace polythrottle

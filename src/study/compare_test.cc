@@ -13,8 +13,8 @@ using Sources = std::vector<std::string>;
 const Sources kNone;
 constexpr int kTimes = 2000;  ///< measurements; then a share of 95 % is known to half a percent
 
-std::vector<Reading> readings(const std::vector<double>& values, double own = 0.0) {
-  std::vector<Reading> out;
+std::vector<RunValue> readings(const std::vector<double>& values, double own = 0.0) {
+  std::vector<RunValue> out;
   for (const double v : values) out.push_back({v, own, {}});
   return out;
 }
@@ -31,7 +31,7 @@ TEST(MeanOfRuns, IsStudentsInterval) {
 }
 
 TEST(MeanOfRuns, OfOneRunHasTheMetersErrorOnly) {
-  const auto one = mean_of_runs(std::vector<Reading>{{10.0, 0.3, {0.4}}}, {"gain"});
+  const auto one = mean_of_runs(std::vector<RunValue>{{10.0, 0.3, {0.4}}}, {"gain"});
   EXPECT_FALSE(one.scatter_known);
   EXPECT_EQ(*one.estimate.std_error, 0.3);
   EXPECT_NEAR(one.interval->high, 10.0 + 1.959964 * 0.5, 1e-5);
@@ -48,7 +48,7 @@ TEST(MeanOfRuns, IdenticalReadingsOfACoarseCounterAreNotExact) {
 }
 
 TEST(MeanOfRuns, ASharedErrorDoesNotAverageOut) {
-  std::vector<Reading> many(1000, Reading{10.0, 0.01, {0.5}});
+  std::vector<RunValue> many(1000, RunValue{10.0, 0.01, {0.5}});
   const auto mean = mean_of_runs(many, {"gain"});
   EXPECT_NEAR(mean.interval->high, 10.0 + 1.96 * 0.5, 1e-3);
   ASSERT_EQ(mean.estimate.shared.size(), 1u);
@@ -71,7 +71,7 @@ double covered(const World& world, std::size_t runs, std::uint64_t seed) {
   int hits = 0;
   for (int i = 0; i < kTimes; ++i) {
     const double gain = world.gain * normal(random);
-    std::vector<Reading> seen;
+    std::vector<RunValue> seen;
     for (std::size_t r = 0; r < runs; ++r) {
       const double value = (world.truth + world.scatter * normal(random)) * (1.0 + gain) + world.own * normal(random);
       seen.push_back({value, world.own, {world.gain * value}});
@@ -115,9 +115,9 @@ double covered_ratio(const World& world, double truth, std::size_t pairs, std::u
       const double level = 1.0 + world.drift * turn++ + (second ? world.second : 0.0);
       const double value =
           (joules * level * (1.0 + world.scatter / world.truth * normal(random))) * (1.0 + gain) + world.own * normal(random);
-      return Reading{value, world.own, {world.gain * value}};
+      return RunValue{value, world.own, {world.gain * value}};
     };
-    std::vector<Pair> seen(pairs);
+    std::vector<RunPair> seen(pairs);
     if (interleaved) {
       for (std::size_t p = 0; p < pairs; ++p) {
         seen[p].b_first = p % 2 == 1;
@@ -160,7 +160,7 @@ TEST(RatioOfRuns, DriftAndOrderDoNotSpoilIt) {
 
 TEST(RatioOfRuns, AGainCancelsAndAnOffsetAsFarAsBothHaveIt) {
   const auto width = [](double offset_a, double offset_b) {
-    std::vector<Pair> pairs;
+    std::vector<RunPair> pairs;
     for (int i = 0; i < 6; ++i) {
       pairs.push_back({{10.0, 0.001, {1.0, offset_a}}, {8.0, 0.001, {0.8, offset_b}}, i % 2 == 1});
     }
@@ -174,14 +174,14 @@ TEST(RatioOfRuns, AGainCancelsAndAnOffsetAsFarAsBothHaveIt) {
 }
 
 TEST(RatioOfRuns, OnePairHasNoInterval) {
-  const auto ratio = ratio_of_runs(std::vector<Pair>{{{10.0, 0.1, {}}, {5.0, 0.1, {}}}}, kNone);
+  const auto ratio = ratio_of_runs(std::vector<RunPair>{{{10.0, 0.1, {}}, {5.0, 0.1, {}}}}, kNone);
   EXPECT_NEAR(ratio->ratio, 0.5, 1e-12);
   EXPECT_FALSE(ratio->interval);
   EXPECT_FALSE(ratio->shows_difference());
 }
 
 TEST(RatioOfRuns, RefusesRunsInWhichTheMeterStoodStill) {
-  const auto ratio = ratio_of_runs(std::vector<Pair>{{{10.0, 0.1, {}}, {0.0, 0.1, {}}}}, kNone);
+  const auto ratio = ratio_of_runs(std::vector<RunPair>{{{10.0, 0.1, {}}, {0.0, 0.1, {}}}}, kNone);
   ASSERT_FALSE(ratio);
   EXPECT_EQ(ratio.error().code, Errc::kOutOfRange);
   EXPECT_EQ(ratio_of_runs({}, kNone).error().code, Errc::kInvalid);

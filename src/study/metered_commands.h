@@ -55,6 +55,7 @@ class Throttled : public Gauge {
   const std::string& name() const override { return name_; }
   bool counts() const override { return true; }
   Result<double> read() override { return events_; }
+  std::string what() const override { return "hot"; }
 
  private:
   const double& events_;
