@@ -51,6 +51,15 @@ TEST(CommandEnergyText, ARunTooShortForTheMeterIsSaidToBe) {
   EXPECT_THAT(text, HasSubstr("Short: a run takes 20.00 ms, 2 refreshes of the meter known (10.00 ms each); that alone makes +-18 %"));
 }
 
+TEST(CommandEnergyText, NoEnergySeenIsNotZeroJoules) {
+  MeteredCommands machine;
+  machine.meter.watts = 0.0;
+  const CommandEnergy found = measured(machine, {{"work", "0.02"}}, 1);
+  EXPECT_THAT(render_command_energy(found), HasSubstr("none seen"));
+  EXPECT_THAT(render_command_energy(found), HasSubstr("it saw no energy at all"));
+  EXPECT_TRUE(command_energy_json(found)["energy_joules"].is_null());
+}
+
 TEST(CommandEnergyText, ReadingTheMeterIsSaidToCostSomething) {
   MeteredCommands machine;
   machine.meter.read_takes = Seconds(0.01);
