@@ -163,8 +163,9 @@ Result<OpenedDevice> open_command_device(const TuneOptions& options, Host& host)
   TRY(auto own, own_parameters(std::move(names), reading.talks, machine, wanted));
   // It would be the memory of this process.
   std::erase_if(machine.gauges, [](const auto& gauge) { return gauge->name() == kMemory; });
-  // Where there is a GPU whose clock can be set, that is what a command is taken to run on; it only tells the search what to expect.
+  // Where there is a GPU, that is what a command is taken to run on: it tells the search what to expect, and which meter is the usual one.
   const bool gpu =
+      !machine.gpu.empty() ||
       std::any_of(machine.knobs.begin(), machine.knobs.end(), [](const auto& knob) { return knob->parameter().name.starts_with("gpu_"); });
   TRY(auto parts, make_machine_space(own, machine, wanted, options, {}, gpu ? Runs::kOnGpu : Runs::kOnCpu));
 

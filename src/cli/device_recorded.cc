@@ -61,7 +61,8 @@ Result<OpenedDevice> open_recorded_device(const TuneOptions& options, Host& host
       options.batch_delay_seconds) {
     return fail(Errc::kInvalid, "--dim, --input, --provider, --power-model and --batch-delay are for a model that runs");
   }
-  if (!options.meters.meter.empty()) return fail(Errc::kInvalid, "a recorded table brings its own joules: leave --meter out");
+  if (!options.meters.meter.empty() || !options.meters.external_command.empty() || options.meters.external_error_percent)
+    return fail(Errc::kInvalid, "a recorded table brings its own joules: leave --meter and --external-meter out");
   std::error_code ignored;
   const std::size_t hash = std::filesystem::is_regular_file(rest, ignored) ? std::string::npos : rest.rfind('#');
   const std::string path = rest.substr(0, hash);

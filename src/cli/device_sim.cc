@@ -70,6 +70,9 @@ Result<OpenedDevice> open_simulated_device(const TuneOptions& options, const std
   if (options.pace_seconds > 0.0 || !options.meters.power_model.empty()) {
     return fail(Errc::kInvalid, "--pace is for recorded tables, --power-model for the device cpu");
   }
+  if (!options.meters.external_command.empty() || options.meters.external_error_percent) {
+    return fail(Errc::kInvalid, "--external-meter reads a meter of this machine, and a simulated board has its own");
+  }
   if (options.rate || !options.arrivals.empty() || options.batch_delay_seconds) {
     return fail(Errc::kInvalid, "simulated boards are measured in closed loop: leave --rate, --arrivals and --batch-delay out");
   }

@@ -120,6 +120,7 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
   if (!out.space.find(out.reference)) {
     return fail(Errc::kInvalid, fmt::format("the reference {} is not in the space", out.reference.text()), "--reference names another");
   }
+  out.on_gpu = on_gpu;
   if (on_gpu && !machine.gpu.empty()) {
     machine.description += ", " + machine.gpu;
     out.notes.insert(out.notes.end(), machine.gpu_notes.begin(), machine.gpu_notes.end());
@@ -129,7 +130,12 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
 }
 
 Status fill_device(Device& device, Machine& machine, MachineSpace parts, const TuneOptions& options) {
-  TRY(device.energy_meter, choose_meter(machine.meters, machine.absent_meters, options.meters.meter));
+  const std::string wanted = wanted_meter(options.meters);
+  if (wanted.empty() && !parts.on_gpu) {
+    std::erase_if(machine.meters, [](const auto& meter) { return meter->info().gpu_alone; });
+  }
+  TRY(device.energy_meter, choose_meter(machine.meters, machine.absent_meters, wanted));
+  if (!options.dry_run) TRY_STATUS(device.energy_meter->prepare());
   const MeterInfo& info = device.energy_meter->info();
   device.space = std::move(parts.space);
   device.reference = std::move(parts.reference);
@@ -153,6 +159,7 @@ Status fill_device(Device& device, Machine& machine, MachineSpace parts, const T
     if (row.name != kEnergyProxy && (!of_a_gauge || gauged)) device.metrics.emplace_back(row.name);
   }
   device.notes.insert(device.notes.end(), parts.notes.begin(), parts.notes.end());
+  for (const auto& remark : info.remarks) device.notes.push_back(fmt::format("meter {}: {}", info.name, remark));
   if (info.estimated) {
     for (const auto& absence : machine.absent_meters) {
       device.notes.push_back(fmt::format("energy is estimated; meter {}: {}", absence.name, absence.why.text()));

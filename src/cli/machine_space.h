@@ -18,6 +18,7 @@ struct MachineSpace {
   Space space;
   Config reference;
   std::vector<std::unique_ptr<Knob>> knobs;  ///< those that are part of the space
+  bool on_gpu = false;                       ///< what is measured runs on a GPU
   std::vector<std::string> notes;
 };
 
@@ -36,8 +37,9 @@ Result<MachineSpace> make_machine_space(std::span<const Parameter> own, Machine&
 /// --knob levels of a knob of the program's own: ascending positive whole numbers; `reference` alone for "off". Errors: kInvalid.
 Result<std::vector<int>> own_levels(const std::string& name, const std::vector<std::string>& texts, int reference);
 
-/// Fills what a device of a machine has in common: knobs, meter, gauges, metrics, notes. Errors: kInvalid for an unknown --meter, that of
-/// discovery for an absent one.
+/// Fills what a device of a machine has in common: knobs, meter, gauges, metrics, notes. The meter is made ready, which may take seconds,
+/// unless it is a dry run; one that covers a GPU alone is the usual one for work on that GPU, and for other work only if it is named.
+/// Errors: kInvalid for an unknown --meter, that of discovery for an absent one, that of the meter for one that is not to be believed.
 struct Device;
 Status fill_device(Device& device, Machine& machine, MachineSpace parts, const TuneOptions& options);
 

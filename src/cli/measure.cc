@@ -107,7 +107,7 @@ bool is_sensor(const std::unique_ptr<Meter>& meter) { return !meter->info().esti
 
 /// The meter to read, ready for it; what others there are goes into `others`.
 tl::expected<std::unique_ptr<Meter>, Failure> open_meter(const MeterFlags& flags, MeterDiscovery found, std::vector<std::string>& others) {
-  const std::string& wanted = flags.meter;
+  const std::string wanted = wanted_meter(flags);
   if (wanted.empty() && std::none_of(found.meters.begin(), found.meters.end(), is_sensor)) {
     return tl::unexpected<Failure>(Failure{{Errc::kNotFound, "no meter on this machine, so every joule would be a guess",
                                             "--meter estimate makes one from CPU time, and says so"},

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/cli.h"
+#include "workload/command_line.h"
 
 namespace polythrottle {
 namespace {
@@ -24,10 +25,24 @@ void add_meter_options(CLI::App& command, MeterFlags& flags, const std::string& 
           fmt::format("One of {}, or a channel of hwmon as probe lists it (default: the best that says what it covers)", meter_names()))
       ->group(group);
   command.add_option("--power-model", flags.power_model, "Watts per CPU for the estimate: idle=0.74,active=2.76")->group(group);
+  command
+      .add_option("--external-meter", flags.external_command,
+                  "Program that reads a meter of yours and prints a line SECONDS WATTS per reading (docs/external-meter.md)")
+      ->group(group);
+  command.add_option("--external-error", flags.external_error_percent, "How far that meter may be off, in percent (1 sigma)")
+      ->check(CLI::Range(0.0, 100.0))
+      ->group(group);
 }
 
 Result<MeterOptions> meter_options(const MeterFlags& flags) {
   MeterOptions out;
+  if (!flags.external_command.empty()) {
+    TRY(out.external_command, shell_words(flags.external_command, "--external-meter"));
+  } else if (flags.external_error_percent) {
+    return fail(Errc::kInvalid, "--external-error says how far an external meter may be off, and there is none",
+                "--external-meter 'COMMAND'");
+  }
+  out.external_error_percent = flags.external_error_percent;
   if (flags.power_model.empty()) return out;
   TRY(const auto pairs, parse_pairs(flags.power_model));
   for (const auto& [name, value] : pairs) {
@@ -43,6 +58,10 @@ Result<MeterOptions> meter_options(const MeterFlags& flags) {
     }
   }
   return out;
+}
+
+std::string wanted_meter(const MeterFlags& flags) {
+  return flags.meter.empty() && !flags.external_command.empty() ? "external" : flags.meter;
 }
 
 Result<std::unique_ptr<Meter>> choose_meter(std::vector<std::unique_ptr<Meter>>& found, const std::vector<MeterAbsence>& absent,

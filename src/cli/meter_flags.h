@@ -3,6 +3,7 @@
 
 #include <CLI/App.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,10 @@ namespace polythrottle {
 
 /// As typed.
 struct MeterFlags {
-  std::string meter;        ///< empty: the best there is
-  std::string power_model;  ///< idle=W,active=W per CPU
+  std::string meter;             ///< empty: the best there is
+  std::string power_model;       ///< idle=W,active=W per CPU
+  std::string external_command;  ///< that reads a meter of the user's (docs/external-meter.md); empty: there is none
+  std::optional<double> external_error_percent;
 };
 
 /// Adds them to a subcommand, with help.
@@ -22,6 +25,9 @@ void add_meter_options(CLI::App& command, MeterFlags& flags, const std::string& 
 
 /// What the meters' drivers need to know. Errors: kInvalid.
 Result<MeterOptions> meter_options(const MeterFlags& flags);
+
+/// Name of the meter that is asked for: an external one also by its command. Empty: the best there is.
+std::string wanted_meter(const MeterFlags& flags);
 
 /// Takes the meter called `wanted` out of `found`, or the first that is not used by name only if `wanted` is empty. Errors: kInvalid
 /// for a name that is not there, with those that are; why it is absent, for one that is.

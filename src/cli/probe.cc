@@ -65,7 +65,9 @@ void print_absent_knobs(const Machine& machine, bool all) {
 
 /// What a meter covers and how well, its parts, and what was found out about it.
 void print_meter(const MeterInfo& info, bool by_default) {
-  const std::string when = by_default ? ", used by default" : info.only_by_name ? ", only with --meter " + info.name : "";
+  std::string when;
+  if (by_default) when = info.gpu_alone ? ", used by default for work on this GPU" : ", used by default";
+  if (info.only_by_name) when = ", only with --meter " + info.name;
   fmt::print("  {}  {}{}\n    covers {}\n    error {}\n", info.name, info.estimated ? "estimated" : "measured", when, info.boundary,
              info.error);
   std::string rails;
@@ -98,7 +100,7 @@ void print_machine(Host& host, bool all) {
   for (const auto& meter : machine.meters) {
     const MeterInfo& info = meter->info();
     print_meter(info, !chosen && !info.only_by_name);
-    chosen = chosen || !info.only_by_name;
+    chosen = chosen || !(info.only_by_name || info.gpu_alone);
   }
   for (const auto& absence : machine.absent_meters) print_absent(absence.name, absence.why);
   fmt::print("\nGauges\n");

@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <random>
 
 #include "host/fake.h"
@@ -308,6 +310,30 @@ TEST_F(ExternalMeter, AScriptThatIsNoLongerNeededIsStopped) {
     ASSERT_TRUE(meter->prepare());
   }
   EXPECT_TRUE(std::filesystem::exists(told)) << "SIGTERM first";
+}
+
+TEST_F(ExternalMeter, TheScriptOfTheManualWorks) {
+  std::ifstream manual(POLYTHROTTLE_SOURCE_DIR "/docs/external-meter.md");
+  const std::string text((std::istreambuf_iterator<char>(manual)), std::istreambuf_iterator<char>());
+  const auto begin = text.find("```sh\n") + 6;
+  const std::string script = text.substr(begin, text.find("```", begin) - begin);
+  ASSERT_TRUE(script.starts_with("#!/bin/sh\n"));
+  const ScratchFolder scratch;
+  const auto power = scratch.path() / "power1_input";
+  std::ofstream(power) << "7250000\n";
+  std::ofstream(scratch.path() / "watts.sh") << script;
+  auto found = find({"sh", (scratch.path() / "watts.sh").string(), power.string(), "1e-6", "0.01"});
+  const auto& meter = found.meters.at(0);
+  const auto prepared = meter->prepare();
+  ASSERT_TRUE(prepared) << prepared.error().text();
+  EXPECT_THAT(meter->info().boundary, HasSubstr("power1_input covers"));
+  EXPECT_EQ(meter->info().refresh, Seconds(0.01));
+  const auto first = meter->read();
+  ASSERT_TRUE(first) << first.error().text();
+  clock_.skip(1.0);
+  const auto last = meter->read();
+  ASSERT_TRUE(last) << last.error().text();
+  EXPECT_NEAR((last->energy - first->energy).si() / (last->at - first->at).count(), 7.25, 1e-6);
 }
 
 }  // namespace

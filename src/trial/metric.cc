@@ -81,6 +81,7 @@ const MetricRow* find_metric(std::string_view name) {
 }
 
 std::string format_metric(std::string_view name, double value) {
+  if (name.ends_with("_ratio") && std::isfinite(value)) return fmt::format("{:.1f} %", 100.0 * value);
   const MetricRow* row = find_metric(name);
   if (std::isfinite(value) && name.ends_with("_ratio")) return fmt::format("{:.1f} %", 100.0 * value);
   return format_si(value, row ? row->unit : "");
