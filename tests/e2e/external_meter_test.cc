@@ -15,13 +15,21 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-/// One setting of a command on a machine without knobs and without a sensor.
+/// A machine without knobs and without a sensor.
+const std::string& bare_machine() {
+  static const std::string path = [] {
+    const std::string root = scratch("external");
+    fs::create_directories(root + "/sys/devices/system/cpu");
+    write(root + "/sys/devices/system/cpu/online", "0-1\n");
+    return root;
+  }();
+  return path;
+}
+
+/// One setting of a command.
 Ran tune(const std::vector<std::string>& more) {
-  const std::string root = scratch("bare");
-  fs::create_directories(root + "/sys/devices/system/cpu");
-  write(root + "/sys/devices/system/cpu/online", "0-1\n");
   std::vector<std::string> words{"--sysroot",
-                                 root,
+                                 bare_machine(),
                                  "tune",
                                  "--command",
                                  std::string(POLYTHROTTLE_FAKE_COMMAND) + " --batch {batch}",
