@@ -20,6 +20,7 @@ std::string cell(const Trial& trial, std::string_view metric) {
 /// What the numbers behind it count. A second look comes after so many trials, and is none of them.
 const char* label_of(Advice::Kind kind) {
   if (kind == Advice::Kind::kConfirm) return "confirm";
+  if (kind == Advice::Kind::kCheck) return "reference again after";
   return kind == Advice::Kind::kVerify ? "second look after" : "trial";
 }
 

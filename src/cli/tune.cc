@@ -23,12 +23,18 @@
 #include "platform/rivals.h"
 #include "report/report.h"
 #include "study/summary.h"
+#include "trial/search_limits.h"
 
 namespace polythrottle {
 namespace {
 
 constexpr std::size_t kDefaultBudget = 20;
 constexpr std::size_t kDefaultConfirm = 3;
+constexpr double kDefaultEnergyError = 0.01;
+constexpr double kDefaultSettleLimit = 10.0;  ///< s
+constexpr double kDefaultCoolDown = 20.0;     ///< s
+constexpr double kDefaultIdleWindows = 3.0;   ///< shortest windows
+constexpr std::size_t kDefaultCheckEvery = 8;
 
 /// An error with the exit code it leads to.
 struct Failure {
@@ -46,8 +52,29 @@ Status check_options(const TuneOptions& o) {
   if (o.rate && !(*o.rate > 0.0)) return fail(Errc::kInvalid, "--rate must be above zero");
   if (o.pace_seconds < 0.0) return fail(Errc::kInvalid, "--pace must not be negative");
   if (o.batch_delay_seconds && *o.batch_delay_seconds < 0.0) return fail(Errc::kInvalid, "--batch-delay must not be negative");
+  if (o.energy_error) TRY_STATUS(parse_energy_error(*o.energy_error));
   TRY_STATUS(check_search(o));
   TRY_STATUS(parse_objective(o.objective));
+  return {};
+}
+
+/// How a window is sized, and what is looked at between trials. A recorded table has neither.
+Status plan_windows(const TuneOptions& o, const Device& device, Plan& plan) {
+  const bool recorded = device.energy_provenance == Provenance::kRecorded;
+  if (recorded && (o.energy_error || o.settle_limit_seconds || o.cool_down_seconds || o.idle_seconds || o.check_every)) {
+    return fail(Errc::kInvalid,
+                "--energy-error, --settle-limit, --cool-down, --idle and --check-every say how to measure, and a recorded table has been",
+                "leave them out");
+  }
+  if (recorded) return {};
+  plan.energy_error = kDefaultEnergyError;
+  if (o.energy_error) {
+    TRY(plan.energy_error, parse_energy_error(*o.energy_error));
+  }
+  plan.settle_limit = Seconds(o.settle_limit_seconds.value_or(kDefaultSettleLimit));
+  plan.cool_down = Seconds(o.cool_down_seconds.value_or(kDefaultCoolDown));
+  plan.idle = Seconds(o.idle_seconds.value_or(kDefaultIdleWindows * o.window_seconds));
+  plan.check_every = o.check_every.value_or(kDefaultCheckEvery);
   return {};
 }
 
@@ -85,6 +112,7 @@ Result<Plan> make_plan(const TuneOptions& o, const Device& device) {
   }
   plan.window = Seconds(o.window_seconds);
   plan.window_limit = Seconds(o.window_limit_seconds);
+  TRY_STATUS(plan_windows(o, device, plan));
   plan.max_violations = o.max_violations;
   TRY(plan.search, make_search(o));
   return plan;
@@ -114,6 +142,10 @@ StudyFacts describe_study(const TuneOptions& o, const Device& device, const Plan
   if (o.warm_up_seconds) conditions["warm_up"] = *o.warm_up_seconds;
   if (!o.patterns.empty()) conditions["pattern"] = o.patterns;
   if (!o.environment.empty()) conditions["env"] = o.environment;
+  if (o.energy_error) conditions["energy_error"] = *o.energy_error;
+  if (o.settle_limit_seconds) conditions["settle_limit"] = *o.settle_limit_seconds;
+  if (o.cool_down_seconds) conditions["cool_down"] = *o.cool_down_seconds;
+  if (o.check_every) conditions["check_every"] = *o.check_every;
   facts[fact::kConditions] = conditions.dump();
   return facts;
 }

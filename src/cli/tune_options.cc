@@ -100,6 +100,23 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
       ->check(duration_number())
       ->group(kLoad)
       ->capture_default_str();
+  c.add_option("--energy-error", o.energy_error, "Standard error of the energy at which a window may end: 1% (default); 0: not asked")
+      ->group(kLoad);
+  c.add_option("--settle-limit", o.settle_limit_seconds,
+               "Seconds that may be left out before a window until power and latency are steady (default 10; 0: none)")
+      ->check(duration_number())
+      ->group(kLoad);
+  c.add_option("--cool-down", o.cool_down_seconds,
+               "Longest wait without load before a trial, in seconds, for the temperature at the start (default 20; 0: none)")
+      ->check(duration_number())
+      ->group(kLoad);
+  c.add_option("--idle", o.idle_seconds,
+               "Seconds over which idle power is measured before the first trial (default: three shortest windows; 0: it is not)")
+      ->check(duration_number())
+      ->group(kLoad);
+  c.add_option("--check-every", o.check_every, "Trials after which the reference is measured again, to see drift (default 8; 0: never)")
+      ->check(whole_number())
+      ->group(kLoad);
   c.add_option("--warm-up", o.warm_up_seconds, "Of a command: longest, in seconds from its first batch on (default 5)")
       ->check(duration_number())
       ->group(kLoad);

@@ -38,6 +38,11 @@ struct TuneOptions {
   std::optional<double> batch_delay_seconds;
   double window_seconds = 1.0;
   double window_limit_seconds = 20.0;
+  std::optional<std::string> energy_error;        ///< as parse_min_gain reads it
+  std::optional<double> settle_limit_seconds;     ///< longest that is left out before a window
+  std::optional<double> cool_down_seconds;        ///< longest wait before a trial
+  std::optional<double> idle_seconds;             ///< over which idle power is measured
+  std::optional<std::size_t> check_every;         ///< explored trials between two checks of the reference
   std::optional<double> warm_up_seconds;          ///< of a command: longest, from its first batch on
   std::optional<double> command_timeout_seconds;  ///< longest time without a batch
   std::optional<std::size_t> confirm;

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "report/discarded.h"
 #include "report/report.h"
 
 namespace polythrottle {
@@ -87,7 +88,8 @@ Json summary_json(const Summary& s) {
                  {"text", s.stop_text},
                  {"expected_gain", number(s.expected_missed)},
                  {"trials", s.explored},
-                 {"second_looks", s.second_looks}};
+                 {"second_looks", s.second_looks},
+                 {"checks", s.checks}};
   out["violations"] = Json::array();
   for (const auto& v : s.violations) {
     out["violations"].push_back({{"trial", v.trial},
@@ -103,6 +105,14 @@ Json summary_json(const Summary& s) {
                    {"repaid_after_inferences", number(s.repaid_after_inferences)},
                    {"repaid_after_seconds", number(s.repaid_after_seconds)},
                    {"options", fact_json(s, fact::kSearch)}};
+  out["idle_watts"] = nullptr;
+  if (s.baseline && s.baseline->idle_watts) {
+    out["idle_watts"] = s.baseline->idle_watts->value;
+    out["idle_watts_std_error"] = number(s.baseline->idle_watts->std_error);
+  }
+  out["start_temperature_celsius"] = s.baseline ? number(s.baseline->temperature) : Json(nullptr);
+  out["discarded"] = discarded_json(s.discarded);
+  out["drift"] = drift_json(s.drift);
   out["settings"] = proof_json(s.proofs);
   out["actuation"] = actuation_json(s.actuation);
   out["mishaps"] = Json::array();

@@ -7,8 +7,11 @@
 
 #include "base/stats.h"
 #include "report/control.h"
+#include "report/discarded.h"
 #include "report/report.h"
+#include "study/cool_down.h"
 #include "study/proof.h"
+#include "study/sizing.h"
 #include "trial/json.h"
 
 namespace polythrottle {
@@ -67,7 +70,7 @@ void add_side_rows(const Summary& s, std::vector<std::vector<std::string>>& rows
     rows.push_back(std::move(row));
   }
   for (const auto& metric : metric_table()) {
-    if (metric.name == kTrialEnergy || metric.name == kActuation || metric.name == kWrite) continue;
+    if (metric.of_the_trial) continue;
     if (std::none_of(sides.begin(), sides.end(), [&](const Side* side) { return side->metrics.contains(metric.name); })) continue;
     std::vector<std::string> row{metric_label(metric.name)};
     for (const Side* side : sides) {
@@ -108,6 +111,7 @@ std::string search_sentence(const Summary& s) {
       std::count_if(s.trials.begin(), s.trials.end(), [](const Trial& t) { return t.advice.kind == Advice::Kind::kConfirm; });
   std::string out = "Search: " + counted(s.explored, "trial", "trials");
   if (s.second_looks > 0) out += ", " + counted(s.second_looks, "second look", "second looks");
+  if (s.checks > 0) out += ", " + counted(s.checks, "check", "checks");
   if (confirming > 0) out += fmt::format(", {} to confirm", confirming);
   out += fmt::format("; {:.1f} s{}. ", s.search_seconds, s.provenance == Provenance::kSimulated ? " of simulated time" : "");
   if (s.stop_reason == "running") return out + "It has not stopped yet, or was killed.";
@@ -274,7 +278,8 @@ std::string render_answer(const Summary& s) {
   if (s.confirmed > 0)
     out +=
         fmt::format("Both columns are means of {} rounds in which reference and best were measured again in alternation.\n", s.confirmed);
-  out += violations_sentence(s) + '\n' + render_mishaps(s) + search_sentence(s) + '\n' + cost_sentence(s);
+  out += render_idle(s);
+  out += violations_sentence(s) + '\n' + render_mishaps(s) + search_sentence(s) + '\n' + cost_sentence(s) + render_discarded(s);
   out += render_control(s);
   if (const auto notes = s.facts.find(fact::kNotes); notes != s.facts.end()) {
     if (const auto list = parse_json(notes->second)) {
@@ -288,10 +293,16 @@ std::string render_answer(const Summary& s) {
 
 namespace {
 
-/// What stands behind a trial: its note, or that nobody saw its clocks.
+/// What stands behind a trial: its note, that nobody saw its clocks, or what its window could not tell.
 std::string remark(const Trial& trial) {
+  if (!trial.outcome.note.empty()) return trial.outcome.note;
   const auto unproved = unproved_text(trial);
-  return trial.outcome.note.empty() && !unproved.empty() ? "not proved: " + unproved : trial.outcome.note;
+  if (!unproved.empty()) return "not proved: " + unproved;
+  const auto& notes = trial.outcome.notes;
+  const auto told = std::find_if(notes.begin(), notes.end(), [](const std::string& note) {
+    return note.starts_with(kUndecidedEnergy) || note.starts_with(kNotSteady) || note.starts_with(kStillWarm);
+  });
+  return told == notes.end() ? std::string() : *told;
 }
 
 }  // namespace

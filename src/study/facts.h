@@ -42,6 +42,7 @@ inline constexpr char kBudget[] = "budget";
 inline constexpr char kConditions[] = "conditions";  ///< * JSON: what else a measurement depends on (--dim, --window, ...)
 inline constexpr char kOptions[] = "options";        ///< JSON: what `--resume` needs to set the study up again
 inline constexpr char kMachine[] = "machine";        ///< JSON: host, kernel, CPU
+inline constexpr char kBaseline[] = "baseline";      ///< JSON: temperature and idle power before the first trial (study/baseline.h)
 inline constexpr char kNotes[] = "notes";            ///< JSON list of remarks made before the first trial
 inline constexpr char kStop[] = "stop";              ///< JSON {reason, text, expected_gain}; reason "running" until it stops
 inline constexpr char kChoice[] = "choice";  ///< JSON {config, probability_met, known_to_meet}, or null: what the optimizer recommends

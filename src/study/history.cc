@@ -12,8 +12,7 @@ const Trial* first_reference(std::span<const Trial> history) {
 }
 
 bool explores(const Trial& trial) {
-  const bool repeats = trial.advice.kind == Advice::Kind::kVerify || trial.advice.kind == Advice::Kind::kConfirm;
-  return !repeats && trial.state != TrialState::kLost && trial.state != TrialState::kVoid;
+  return !repeats(trial.advice.kind) && trial.state != TrialState::kLost && trial.state != TrialState::kVoid;
 }
 
 std::size_t explored(std::span<const Trial> history) {

@@ -12,7 +12,7 @@ namespace polythrottle {
 /// The first completed measurement of the reference setting, which relative limits stand on; nullptr if there is none.
 const Trial* first_reference(std::span<const Trial> history);
 
-/// Counts against the budget: not a second look, not a round of confirmation, and it taught something.
+/// Counts against the budget: not a second look, a check or a round of confirmation, and it taught something.
 bool explores(const Trial& trial);
 /// How many do.
 std::size_t explored(std::span<const Trial> history);

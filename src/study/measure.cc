@@ -1,9 +1,9 @@
 #include "study/measure.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/stats.h"
+#include "study/blocks.h"
 #include "study/stretches.h"
 
 namespace polythrottle {
@@ -31,37 +31,19 @@ void add_latency(const Work& work, Metrics& metrics) {
   }
 }
 
-/// Joules, inferences and seconds between neighbouring readings of the meter.
-struct Blocks {
-  std::vector<double> joules, inferences, seconds;
-};
+/// Are single batches known, all of the time? Else only a count for the whole is.
+bool batches_known(const Work& work) { return !work.completions.empty() && work.counted.empty(); }
 
-/// A batch counts in every block it ran in, by its share of time there: counted where it ends, a batch that is not short against a block
-/// would make neighbours look alternately idle and busy, and the error many times too large.
-Blocks blocks_of(const Work& work, const WindowReading& reading) {
-  Blocks out;
-  const auto& samples = reading.samples;
-  for (std::size_t i = 1; i < samples.size(); ++i) {
-    out.joules.push_back((samples[i].energy - samples[i - 1].energy).si());
-    out.inferences.push_back(0.0);
-    out.seconds.push_back((samples[i].at - samples[i - 1].at).count());
-  }
-  if (!work.counted.empty()) {  // done at an even rate
-    const double rate = static_cast<double>(work.inferences) / std::max(reading.elapsed.count(), 1e-12);
-    for (std::size_t i = 0; i < out.seconds.size(); ++i) out.inferences[i] = rate * out.seconds[i];
-    return out;
-  }
-  for (const auto& c : work.completions) {
-    const auto began = c.at - c.latency;
-    const double length = std::max(c.latency.count(), 1e-12);
-    // The first block that ends behind the batch's beginning.
-    auto block = static_cast<std::size_t>(
-        std::upper_bound(samples.begin(), samples.end(), began, [](const auto& at, const MeterSample& s) { return at < s.at; }) -
-        samples.begin());
-    for (block = std::max<std::size_t>(block, 1); block < samples.size() && samples[block - 1].at < c.at; ++block) {
-      const auto overlap = std::min(c.at, samples[block].at) - std::max(began, samples[block - 1].at);
-      out.inferences[block - 1] += static_cast<double>(c.inferences) * std::max(overlap.count(), 0.0) / length;
-    }
+/// Inferences of the window. Where it begins in the middle of a run (study/sizing.h) a batch that was under way counts by its share in it.
+double inferences_in(const Work& work, std::span<const Block> blocks) {
+  return batches_known(work) ? sum_of(blocks, &Block::inferences) : static_cast<double>(work.inferences);
+}
+
+std::vector<SharedError> shared_errors(const WindowReading& reading, const std::vector<std::string>& sources) {
+  std::vector<SharedError> out;
+  const double joules = reading.energy.si();
+  for (std::size_t k = 0; k < reading.one_sigma.size() && k < sources.size(); ++k) {
+    if (joules > 0.0) out.push_back({sources[k], reading.one_sigma[k].si() / joules});
   }
   return out;
 }
@@ -69,29 +51,38 @@ Blocks blocks_of(const Work& work, const WindowReading& reading) {
 }  // namespace
 
 Metrics measure_latency(const Work& work) {
-  Metrics metrics;
+  Metrics metrics = work.summary;
   add_latency(work, metrics);
   for (const auto& [name, estimate] : work.summary) metrics.insert_or_assign(name, estimate);
   return metrics;
 }
 
+Estimate power_of(const WindowReading& reading, const std::vector<std::string>& error_sources) {
+  const double watts = reading.elapsed > Seconds(0) ? reading.energy.si() / reading.elapsed.count() : 0.0;
+  const auto relative = relative_error(blocks_of({}, reading), reading.own_error, &Block::seconds);
+  return {watts, relative ? std::optional(*relative * watts) : std::nullopt, {}, shared_errors(reading, error_sources)};
+}
+
 Metrics measure(const Work& work, const WindowReading& whole, const std::vector<std::string>& error_sources) {
   const WindowReading reading = work.counted.empty() ? whole : within(whole, work.counted);
   Metrics metrics = measure_latency(work);
+  const auto blocks = blocks_of(work, reading);
   const double seconds = reading.elapsed.count();
-  const double inferences = static_cast<double>(work.inferences);
+  const double inferences = inferences_in(work, blocks);
   if (inferences <= 0.0 || seconds <= 0.0) return metrics;
-  const Blocks blocks = blocks_of(work, reading);
   const double joules = reading.energy.si();
-  std::vector<SharedError> shared;
-  for (std::size_t k = 0; k < reading.one_sigma.size() && k < error_sources.size(); ++k) {
-    if (joules > 0.0) shared.push_back({error_sources[k], reading.one_sigma[k].si() / joules});
-  }
-  const std::size_t n = work.completions.size();
-  metrics[std::string(kEnergy)] = {joules / inferences, ratio_std_error(blocks.joules, blocks.inferences), n, shared};
-  metrics[std::string(kPower)] = {joules / seconds, ratio_std_error(blocks.joules, blocks.seconds), n, shared};
-  metrics[std::string(kThroughput)] = {inferences / seconds, ratio_std_error(blocks.inferences, blocks.seconds), n, {}};
-  if (!work.counted.empty()) metrics[std::string(kThroughput)].std_error.reset();  // of a count for the whole, nothing is known
+  // Without single batches the work of a block is not known: then the power's error stands for the energy's.
+  const auto work_done = batches_known(work) ? &Block::inferences : &Block::seconds;
+  const auto samples = work.completions.empty() ? std::nullopt : std::optional(work.completions.size());
+  const double each = joules / inferences;
+  const auto relative = relative_error(blocks, reading.own_error, work_done);
+  metrics[std::string(kEnergy)] = {each, relative ? std::optional(*relative * each) : std::nullopt, samples,
+                                   shared_errors(reading, error_sources)};
+  Estimate power = power_of(reading, error_sources);
+  power.samples = samples;
+  metrics[std::string(kPower)] = std::move(power);
+  const auto scatter = batches_known(work) ? scatter_of_ratio(blocks, &Block::inferences, &Block::seconds) : std::nullopt;
+  metrics[std::string(kThroughput)] = {inferences / seconds, scatter, samples, {}};
   return metrics;
 }
 

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "study/baseline.h"
+#include "study/drift.h"
+#include "study/facts.h"
 #include "study/history.h"
 #include "study/one_trial.h"
 
@@ -41,6 +44,7 @@ class Run {
   Result<StudyEnd> all(Optimizer& optimizer) {
     TRY(history_, journal_.history());
     before_this_run_ = history_.size();
+    TRY_STATUS(look_before());
     TRY(const bool started, reference());
     if (!started) return interrupted();
     TRY(auto constraints, resolve_limits(plan_.limits, history_));
@@ -58,6 +62,19 @@ class Run {
 
  private:
   static StudyEnd interrupted() { return {StopReason::kInterrupted, "interrupted", {}, {}}; }
+
+  /// What the machine is before the first trial, unless an earlier run has looked.
+  Status look_before() {
+    TRY(const auto facts, journal_.facts());
+    TRY(auto baseline, baseline_of(facts));
+    const bool wanted = plan_.idle > Seconds(0) || plan_.cool_down > Seconds(0);
+    if (!baseline && wanted && !stop_.stop_requested()) {
+      baseline = measure_baseline(device_, plan_.idle, stop_);
+      if (!stop_.stop_requested()) TRY_STATUS(journal_.describe({{fact::kBaseline, to_fact(*baseline)}}));
+    }
+    if (baseline) trial_.cool_down_to(baseline->temperature);
+    return {};
+  }
 
   /// Measures the reference unless that is done. False if interrupted.
   Result<bool> reference() {
@@ -92,6 +109,12 @@ class Run {
     while (true) {
       if (stop_.stop_requested()) return interrupted();
       if (const auto end = violations_used(problem)) return *end;
+      if (check_due(history_, device_.reference, plan_.objective.metric, plan_.check_every) && explored(history_) < plan_.budget) {
+        if (const auto fault = void_streak()) return StudyEnd{StopReason::kFault, *fault, {}, {}};
+        const Advice check{Advice::Kind::kCheck, device_.reference, "the reference again, to see drift", {}};
+        TRY(const Trial trial, one(check, explored(history_), std::min(plan_.budget, device_.space.size())));
+        continue;
+      }
       // Asked even at the end of the budget: "space exhausted" says more than "budget used".
       TRY(const Advice advice, optimizer.ask(problem, history_));
       if (advice.kind == Advice::Kind::kStop) {

@@ -27,6 +27,11 @@ struct Plan {
   std::size_t confirm_rounds = 3;             ///< of reference and best in alternation, at the end; 0 for recorded tables
   Seconds window{1};                          ///< shortest measuring window
   Seconds window_limit{20};                   ///< longest, unless the SLO's sample needs more: that sample at the SLO's latency
+  double energy_error = 0.0;                  ///< relative standard error of the energy that ends a window; 0: none is asked
+  Seconds settle_limit{0};                    ///< what may be left out of a load before its window, until it is steady; 0: nothing
+  Seconds cool_down{0};                       ///< longest wait before a trial for the temperature of the start; 0: none
+  Seconds idle{0};                            ///< over which idle power is measured before the first trial; 0: it is not
+  std::size_t check_every = 0;                ///< explored trials after which the reference is measured again; 0: never
 };
 
 /// What the caller may watch. Called on the thread that runs the study; any may be empty.

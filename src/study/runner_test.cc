@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "host/fake.h"
+#include "study/baseline.h"
 
 namespace polythrottle {
 namespace {
@@ -309,6 +310,70 @@ TEST_F(RunStudy, AStopBeforeTheFirstTrialLeavesNothingBehind) {
   stop_.request_stop();
   EXPECT_EQ(run().value().reason, StopReason::kInterrupted);
   EXPECT_TRUE(journal_->history().value().empty());
+}
+
+TEST_F(RunStudy, MeasuresTheReferenceAgainNowAndThenAndNotAgainstTheBudget) {
+  plan_.limits = {parse_slo("2x").value()};
+  plan_.check_every = 1;
+  plan_.budget = 3;
+  const auto end = run().value();
+  EXPECT_EQ(end.reason, StopReason::kExhausted);
+  using enum Advice::Kind;
+  EXPECT_EQ(kinds(), (std::vector{kReference, kTry, kCheck, kTry}));
+  EXPECT_EQ(journal_->history().value()[2].asked, device_.reference);
+}
+
+TEST_F(RunStudy, ChecksFallWhereTheyWouldHaveWithoutTheInterruption) {
+  plan_.limits = {parse_slo("2x").value()};
+  plan_.check_every = 1;
+  plan_.budget = 2;
+  ASSERT_TRUE(run());
+  plan_.budget = 3;
+  ASSERT_TRUE(run());
+  using enum Advice::Kind;
+  EXPECT_EQ(kinds(), (std::vector{kReference, kTry, kCheck, kTry}));
+}
+
+TEST_F(RunStudy, LooksAtTheIdleMachineOnceBeforeTheFirstTrial) {
+  plan_.idle = Seconds(3);
+  plan_.budget = 1;
+  ASSERT_TRUE(run());
+  const auto baseline = baseline_of(journal_->facts().value()).value();
+  ASSERT_TRUE(baseline && baseline->idle_watts);
+  EXPECT_NEAR(baseline->idle_watts->value, 11.0, 1e-9);
+  EXPECT_EQ(baseline->idle_time.count(), 3.0);
+  EXPECT_FALSE(baseline->temperature);  // there is no gauge
+  const auto began = journal_->history().value()[0].started;
+  EXPECT_NEAR(began - clock_.epoch, 3.0, 1e-9);
+  plan_.budget = 2;
+  const auto before = clock_.now();
+  ASSERT_TRUE(run());
+  EXPECT_NEAR(journal_->history().value()[1].started - clock_.epoch, (before - Clock::TimePoint{}).count(), 1e-6);  // not again
+}
+
+TEST_F(RunStudy, CoolsDownToTheTemperatureOfTheFirstRunAlsoWhenResumed) {
+  struct Hot final : Gauge {
+    explicit Hot(const Clock& clock) : clock_(clock) {}
+    const std::string& name() const override { return name_; }
+    // 20 degrees before the first trial; after it hot until the thirtieth second, then cool again.
+    Result<double> read() override {
+      const double now = clock_.now().time_since_epoch().count();
+      return now < 1.0 ? 20.0 : now < 30.0 ? 60.0 : 21.0;
+    }
+    const Clock& clock_;
+    std::string name_{kTemperature};
+  };
+  device_.gauges.push_back(std::make_unique<Hot>(clock_));
+  plan_.cool_down = Seconds(100);
+  plan_.budget = 1;
+  ASSERT_TRUE(run());
+  plan_.budget = 2;
+  ASSERT_TRUE(run());
+  const auto history = journal_->history().value();
+  EXPECT_FALSE(history[0].metrics().contains(kCoolDownTime));
+  EXPECT_EQ(history[0].metrics().at(std::string(kStartTemperature)).value, 20.0);
+  EXPECT_GT(history[1].metrics().at(std::string(kCoolDownTime)).value, 20.0);
+  EXPECT_EQ(history[1].metrics().at(std::string(kStartTemperature)).value, 21.0);
 }
 
 TEST_F(RunStudy, APercentileWithTooFewSamplesIsUndecidedAndNotRecommended) {

@@ -60,8 +60,7 @@ std::vector<TrialId> pareto_of(const Summary& s, const std::string& against) {
   std::vector<Point> points;
   const double sign = s.objective.direction == Direction::kMinimize ? 1.0 : -1.0;
   for (const auto& trial : s.trials) {
-    const bool repeat = trial.advice.kind == Advice::Kind::kVerify || trial.advice.kind == Advice::Kind::kConfirm;
-    if (trial.state != TrialState::kCompleted || repeat) continue;
+    if (trial.state != TrialState::kCompleted || repeats(trial.advice.kind)) continue;
     const auto cost = trial.metrics().find(s.objective.metric), latency = trial.metrics().find(against);
     if (cost != trial.metrics().end() && latency != trial.metrics().end()) {
       points.push_back({trial.id, sign * cost->second.value, latency->second.value});
@@ -106,6 +105,9 @@ void add_costs(Summary& s) {
   s.proofs = count_proofs(s.trials);
   s.actuation = actuation_cost(s.trials);
   s.mishaps = mishaps(s.trials);
+  s.discarded = discarded(s.trials);
+  s.checks = static_cast<std::size_t>(
+      std::count_if(s.trials.begin(), s.trials.end(), [](const Trial& t) { return t.advice.kind == Advice::Kind::kCheck; }));
 }
 
 /// Latencies observed in the trials that broke a limit on latency; nullopt where one of them does not say how many.
@@ -231,6 +233,8 @@ Result<Summary> summarize(const StudyFacts& facts, std::vector<Trial> history, c
   TRY(s.objective, parse_objective(objective));
   TRY(const auto reference, reference_of(facts));
   TRY_STATUS(add_stop(s));
+  TRY(s.baseline, baseline_of(facts));
+  s.drift = find_drift(s.trials, reference, s.objective.metric);
   if (limits) s.expected_missed.reset();  // expected under the study's own limits
   add_costs(s);
   std::vector<ConstraintSpec> specs;

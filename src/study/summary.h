@@ -8,7 +8,10 @@
 
 #include "base/result.h"
 #include "journal/journal.h"
+#include "study/baseline.h"
 #include "study/control.h"
+#include "study/discarded.h"
+#include "study/drift.h"
 #include "study/facts.h"
 #include "trial/constraint.h"
 #include "trial/trial.h"
@@ -66,6 +69,10 @@ struct Summary {
   ProofCount proofs;                              ///< settings whose clocks were watched; none where no setting claims one
   std::optional<ActuationCost> actuation;         ///< absent where nothing of the machine was set
   std::vector<Mishap> mishaps;                    ///< void, refused and failed trials
+  Discarded discarded;                            ///< what was worked and waited for in vain, and what stayed undecided
+  Drift drift;                                    ///< of the reference, in the objective
+  std::size_t checks = 0;                         ///< trials in which the reference was measured again to see it
+  std::optional<Baseline> baseline;               ///< absent in studies that did not look
   std::string stop_reason, stop_text;             ///< "running" if it has not stopped
   std::optional<double> expected_missed;          ///< what the optimizer that stopped expects to have missed, relative
 };

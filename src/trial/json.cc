@@ -26,7 +26,7 @@ Value value_from(const Json& json) {
 constexpr std::array kRoles{Role::kComputeClock, Role::kMemoryClock, Role::kHostClock, Role::kClockFloor, Role::kPowerCap,
                             Role::kBatch,        Role::kParallelism, Role::kCategory,  Role::kOther};
 constexpr std::array kKinds{Advice::Kind::kReference, Advice::Kind::kFound,   Advice::Kind::kTry,
-                            Advice::Kind::kVerify,    Advice::Kind::kConfirm, Advice::Kind::kStop};
+                            Advice::Kind::kVerify,    Advice::Kind::kCheck,   Advice::Kind::kConfirm, Advice::Kind::kStop};
 
 /// The enumerator whose word is `text`; the first one of another word never happens in files we wrote.
 template <class Enum, std::size_t N>

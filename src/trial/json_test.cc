@@ -8,7 +8,7 @@ namespace polythrottle {
 namespace {
 
 TEST(AdviceJson, EveryKindReadsBack) {
-  for (const auto kind : {Advice::Kind::kReference, Advice::Kind::kFound, Advice::Kind::kTry, Advice::Kind::kVerify, Advice::Kind::kConfirm,
+  for (const auto kind : {Advice::Kind::kReference, Advice::Kind::kFound, Advice::Kind::kTry, Advice::Kind::kVerify, Advice::Kind::kCheck, Advice::Kind::kConfirm,
                           Advice::Kind::kStop}) {
     const Advice advice{kind, Config{{"batch", 4.0}}, "because", 0.25};
     const auto again = advice_from_json(to_json(advice)).value();

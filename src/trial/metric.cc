@@ -27,9 +27,15 @@ constexpr std::array kTable{
     MetricRow{kGpuClockSeen, "gpu_clock", "Hz", 0, true, "clock the GPU was seen to run at under load, mean", false},
     MetricRow{kMemoryClockSeen, "mem_clock", "Hz", 0, true, "clock the memory was seen to run at under load, mean", false},
     MetricRow{kCpuClockSeen, "cpu_clock", "Hz", 0, true, "clock the CPUs were seen to run at under load, mean", false},
-    MetricRow{kTrialEnergy, "trial_energy", "J", 0, true, "energy of the whole trial, warm-up included: what the search cost", false},
-    MetricRow{kActuation, "actuation", "s", 0, true, "time to set the configuration, reading back included", false},
-    MetricRow{kWrite, "write", "s", 0, true, "time of one write to a node of the machine, mean over those of the configuration", false},
+    MetricRow{kTrialEnergy, "trial_energy", "J", 0, true, "energy of the whole trial, warm-up included: what the search cost", false, true},
+    MetricRow{kActuation, "actuation", "s", 0, true, "time to set the configuration, reading back included", false, true},
+    MetricRow{kWrite, "write", "s", 0, true, "time of one write to a node of the machine, mean over those of the configuration", false,
+              true},
+    MetricRow{kWarmUpTime, "warm_up", "s", 0, true, "work before the window that was not counted: warm-up, and until the load was steady",
+              false, true},
+    MetricRow{kWindowTime, "window", "s", 0, true, "length of the window", false, true},
+    MetricRow{kCoolDownTime, "cool_down", "s", 0, true, "wait without load for the temperature that the study started at", false, true},
+    MetricRow{kStartTemperature, "start_temperature", "degC", 0, true, "hottest thermal zone before the trial's load", false, true},
 };
 
 }  // namespace

@@ -52,7 +52,8 @@ struct MetricRow {
   double quantile;         ///< 0.5, 0.95, 0.99 for percentiles of latency, else 0
   bool less_is_better;
   std::string_view help;
-  bool may_be_goal = true;  ///< may it be an objective or a limit?
+  bool may_be_goal = true;    ///< may it be an objective or a limit?
+  bool of_the_trial = false;  ///< says how it was measured, nothing of the setting
 };
 std::span<const MetricRow> metric_table();
 /// By name or alias.
@@ -77,6 +78,10 @@ inline constexpr std::string_view kTrialEnergy = "trial_energy_joules";
 inline constexpr std::string_view kGpuClockSeen = "gpu_clock_hertz";
 inline constexpr std::string_view kMemoryClockSeen = "mem_clock_hertz";
 inline constexpr std::string_view kCpuClockSeen = "cpu_clock_hertz";
+inline constexpr std::string_view kWarmUpTime = "warm_up_seconds";
+inline constexpr std::string_view kWindowTime = "window_seconds";
+inline constexpr std::string_view kCoolDownTime = "cool_down_seconds";
+inline constexpr std::string_view kStartTemperature = "start_temperature_celsius";
 inline constexpr std::string_view kActuation = "actuation_seconds";
 inline constexpr std::string_view kWrite = "write_seconds";
 

@@ -15,6 +15,7 @@ constexpr std::array<std::pair<std::string_view, double>, 5> kTimes{
     {{"s", 1.0}, {"m", 60.0}, {"h", 3600.0}, {"d", 86400.0}, {"w", 604800.0}}};
 
 constexpr const char* kGainHint = "write 0.4% or 0.004";
+constexpr const char* kErrorHint = "write 1% or 0.01";
 constexpr const char* kHorizonHint = "write a number of inferences (1e6), or a time at a rate (1d@8/s; units s, m, h, d, w)";
 
 /// A finite number from 0 and what follows it.
@@ -41,10 +42,13 @@ std::optional<double> parse_time(std::string_view text) {
 
 }  // namespace
 
-Result<double> parse_min_gain(std::string_view text) {
+namespace {
+
+/// "0.4%" or "0.004", below 1.
+Result<double> parse_part(std::string_view text, std::string_view noun, const char* too_much, const char* hint) {
   const auto number = leading_number(text);
   if (!number || (!number->second.empty() && number->second != "%")) {
-    return fail(Errc::kInvalid, fmt::format("'{}' is no gain", text), kGainHint);
+    return fail(Errc::kInvalid, fmt::format("'{}' is no {}", text, noun), hint);
   }
   const auto& [value, unit] = *number;
   if (unit.empty() && value >= 0.1) {
@@ -52,8 +56,16 @@ Result<double> parse_min_gain(std::string_view text) {
                 fmt::format("write {}% if that is meant", text));
   }
   const double ratio = unit.empty() ? value : value / 100.0;
-  if (ratio >= 1.0) return fail(Errc::kInvalid, fmt::format("'{}': nothing saves 100 % or more", text), kGainHint);
+  if (ratio >= 1.0) return fail(Errc::kInvalid, fmt::format("'{}': {}", text, too_much), hint);
   return ratio;
+}
+
+}  // namespace
+
+Result<double> parse_min_gain(std::string_view text) { return parse_part(text, "gain", "nothing saves 100 % or more", kGainHint); }
+
+Result<double> parse_energy_error(std::string_view text) {
+  return parse_part(text, "error", "an error of 100 % or more says nothing", kErrorHint);
 }
 
 Result<double> parse_horizon(std::string_view text) {

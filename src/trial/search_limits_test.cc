@@ -33,6 +33,13 @@ TEST(ParseMinGain, AsksBackWhereARatioLooksLikeAPercentage) {
   expect_refused(parse_min_gain("1"), "1");
 }
 
+TEST(ParseEnergyError, IsWrittenAsAGainIs) {
+  EXPECT_DOUBLE_EQ(parse_energy_error("1%").value(), 0.01);
+  EXPECT_DOUBLE_EQ(parse_energy_error("0.02").value(), 0.02);
+  EXPECT_DOUBLE_EQ(parse_energy_error("0").value(), 0.0);
+  for (const char* bad : {"", "-1%", "1", "nan", "100%", "a little"}) expect_refused(parse_energy_error(bad), bad);
+}
+
 TEST(ParseHorizon, TakesACountOrATimeAtARate) {
   EXPECT_DOUBLE_EQ(parse_horizon("1e6").value(), 1e6);
   EXPECT_DOUBLE_EQ(parse_horizon("1d@8/s").value(), 691200.0);

@@ -34,12 +34,17 @@ Result<TrialState> parse_trial_state(std::string_view text) {
   return fail(Errc::kCorrupt, fmt::format("unknown trial state '{}'", text));
 }
 
+bool repeats(Advice::Kind kind) {
+  return kind == Advice::Kind::kVerify || kind == Advice::Kind::kCheck || kind == Advice::Kind::kConfirm;
+}
+
 const char* to_string(Advice::Kind kind) {
   switch (kind) {
     case Advice::Kind::kReference: return "reference";
     case Advice::Kind::kFound: return "found";
     case Advice::Kind::kTry: return "try";
     case Advice::Kind::kVerify: return "verify";
+    case Advice::Kind::kCheck: return "check";
     case Advice::Kind::kConfirm: return "confirm";
     case Advice::Kind::kStop: return "stop";
   }

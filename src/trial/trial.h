@@ -27,6 +27,7 @@ struct Advice {
     kFound,      ///< what the machine was set to before us, where that differs
     kTry,        ///< exploration
     kVerify,     ///< the optimizer's second look at a setting already measured: an outlier, or its choice before it stops
+    kCheck,      ///< the reference again, to see drift
     kConfirm,    ///< reference and best again in alternation, at the end of a study
     kStop,       ///< nothing more to try; `config` is empty
   };
@@ -36,6 +37,8 @@ struct Advice {
   std::optional<double> expected_gain;  ///< relative, where the optimizer states one
 };
 const char* to_string(Advice::Kind kind);
+/// Is it another look at a setting that was measured before? Such trials do not count against the budget.
+bool repeats(Advice::Kind kind);
 
 /// How a trial ended.
 struct Outcome {

@@ -74,10 +74,10 @@ class CommandWorkload final : public Workload {
       work.inferences += batch->inferences;
       work.ended = batch->at;
       const Seconds elapsed = batch->at - work.began;
-      const bool whole = elapsed >= budget.at_least && work.completions.size() >= budget.samples;
-      work.cut_short = watch && watch->add(batch->latency) && !whole;
-      const bool enough = whole && (!budget.enough || budget.enough(work));
-      if (enough || work.cut_short || elapsed >= budget.at_most) return work;
+      const bool sampled = elapsed >= budget.at_least && work.completions.size() >= budget.samples;
+      const bool broken = watch && watch->add(batch->latency);
+      work.cut_short = broken && !sampled;
+      if (broken || (sampled && (!budget.enough || budget.enough(work))) || elapsed >= budget.at_most) return work;
     }
   }
 

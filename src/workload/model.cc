@@ -26,15 +26,18 @@ constexpr double kInstant = 1e-7;            ///< seconds; times closer than thi
 
 /// What the instances of one run have in common.
 struct Tally {
-  std::mutex mutex;
-  std::vector<Completion> completions;
-  std::optional<LimitWatch> watch;
+  Work& work;  ///< grows under the mutex
+  std::mutex mutex{};
+  std::optional<LimitWatch> watch{};
   std::atomic<bool> over{false};  ///< no further batch
-  bool cut_short = false;
 
-  std::size_t answered() {
-    const std::lock_guard lock(mutex);
-    return completions.size();
+  void add(const Completion& completion) {
+    work.completions.push_back(completion);
+    work.inferences += completion.inferences;
+  }
+  /// Is the shortest run over, with the sample that was asked for? Under the mutex.
+  bool sampled(const Budget& budget, Seconds elapsed) const {
+    return elapsed >= budget.at_least && work.completions.size() >= budget.samples;
   }
 };
 
@@ -153,12 +156,9 @@ class ModelWorkload final : public Workload {
     if (!steady_) {
       work.notes.push_back(fmt::format("latency was not steady after {} s of warm-up", kLongestWarmUp.count()));
     }
-    Tally tally;
+    Tally tally{.work = work};
     TRY_STATUS(options_.arrivals ? run_open(budget, stop, tally, work) : run_closed(budget, stop, tally, work));
-    work.completions = std::move(tally.completions);
-    work.cut_short = tally.cut_short;
     std::stable_sort(work.completions.begin(), work.completions.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
-    for (const auto& completion : work.completions) work.inferences += completion.inferences;
     if (!work.completions.empty()) work.ended = std::max(work.ended, work.completions.back().at);
     return work;
   }
@@ -212,7 +212,7 @@ class ModelWorkload final : public Workload {
   }
 
   Status run_closed(const Budget& budget, const std::stop_token& stop, Tally& tally, Work& work) {
-    tally.completions.reserve(budget.samples + engines_.size());
+    work.completions.reserve(budget.samples + engines_.size());
     if (budget.limit) tally.watch.emplace(*budget.limit, budget.quantile);
     const auto& began = work.began;
     const auto outcome = on_all_instances(work.began, [&](Engine& engine) -> Status {
@@ -224,10 +224,13 @@ class ModelWorkload final : public Workload {
         }
         const auto after = clock_.now();
         const std::lock_guard lock(tally.mutex);
-        tally.completions.push_back({after, after - before, static_cast<std::size_t>(batch_)});
-        const bool enough = after - began >= budget.at_least && tally.completions.size() >= budget.samples;
-        if (tally.watch && tally.watch->add(after - before) && !enough && !tally.over) tally.cut_short = true;
-        if (enough || tally.cut_short || after - began >= budget.at_most) tally.over = true;
+        tally.add({after, after - before, static_cast<std::size_t>(batch_)});
+        const bool broken = tally.watch && tally.watch->add(after - before);
+        if (tally.over) return {};  // another instance ended it; what ran until then counts
+        const bool sampled = tally.sampled(budget, after - began);
+        // A sample that is whole stands, however slow: then nobody needs the rest of it.
+        if (broken && !sampled) work.cut_short = true;
+        if (broken || (sampled && (!budget.enough || budget.enough(work))) || after - began >= budget.at_most) tally.over = true;
       }
       return {};
     });
@@ -236,7 +239,7 @@ class ModelWorkload final : public Workload {
   }
 
   Status run_open(const Budget& budget, const std::stop_token& stop, Tally& tally, Work& work) {
-    tally.completions.reserve(budget.samples + static_cast<std::size_t>(batch_));
+    work.completions.reserve(budget.samples + static_cast<std::size_t>(batch_));
     if (budget.limit) tally.watch.emplace(*budget.limit, budget.quantile, static_cast<std::size_t>(batch_));
     // Whoever holds `queue_mutex` is the one free instance that waits for requests; the others that are free wait for the mutex.
     std::mutex queue_mutex;
@@ -259,8 +262,11 @@ class ModelWorkload final : public Workload {
       if (waiting > kMaxWaiting) {
         work.saturated = true;
       } else if (admitted_until == kNever) {
-        const bool enough = now >= budget.at_least.count() && tally.answered() >= budget.samples;
-        if (!enough && now < budget.at_most.count()) return;
+        const auto enough = [&] {
+          const std::lock_guard lock(tally.mutex);
+          return tally.sampled(budget, Seconds(now)) && (!budget.enough || budget.enough(work));
+        };
+        if (now < budget.at_most.count() && !enough()) return;
         admitted_until = now;
         // A burst at the end leaves requests behind too; a device that cannot keep up has not been idle for long.
         const double allowed =
@@ -313,19 +319,19 @@ class ModelWorkload final : public Workload {
         const std::lock_guard lock(tally.mutex);
         for (const double request : requests) {
           const auto latency = after - (began + Seconds(request));
-          tally.completions.push_back({after, latency, 1});
+          tally.add({after, latency, 1});
           // Latencies of neighbours in a queue resemble each other, so a verdict waits for the shortest window.
           if (tally.watch && tally.watch->add(latency) && !tally.over && after - began >= budget.at_least &&
-              tally.completions.size() < budget.samples) {
-            tally.cut_short = true;
+              work.completions.size() < budget.samples) {
+            work.cut_short = true;
           }
         }
-        if (tally.cut_short) tally.over = true;
+        if (work.cut_short) tally.over = true;
       }
     });
     work.ended = work.began + Seconds(std::max(closed_at, admitted_until == kNever ? 0.0 : admitted_until));
     for (const double request : left_waiting) {
-      tally.completions.push_back({work.ended, work.ended - (work.began + Seconds(request)), 0});
+      work.completions.push_back({work.ended, work.ended - (work.began + Seconds(request)), 0});
     }
     if (work.saturated) {
       work.notes.push_back(fmt::format("the device cannot keep up with {:.3g} requests per second: {} waited when the window closed",

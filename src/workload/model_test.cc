@@ -234,6 +234,36 @@ TEST_F(VirtualModel, EndsEarlyOnceTheLimitIsCertainlyBroken) {
   EXPECT_EQ(work.completions.size(), 30u);
 }
 
+TEST_F(VirtualModel, GoesOnUntilSomebodyHasSeenEnough) {
+  for (const bool open_loop_too : {false, true}) {
+    open(open_loop_too ? open_loop(Arrivals::uniform(100)) : ModelOptions{}, 0.010, 0);
+    Budget wanted = budget(1, 20, 30);
+    std::size_t asked = 0;
+    const auto began = clock_.now();
+    wanted.enough = [&](const Work& so_far) {
+      ++asked;
+      EXPECT_GE((clock_.now() - began).count(), 1.0 - 1e-9);  // never before the shortest run
+      EXPECT_EQ(so_far.inferences, so_far.completions.size());
+      return so_far.inferences >= 250;
+    };
+    const Work work = run(wanted);
+    EXPECT_NEAR(static_cast<double>(work.inferences), 250.0, 2.0);
+    EXPECT_GT(asked, 100U);
+    wanted.enough = [](const Work&) { return false; };
+    EXPECT_NEAR((run(wanted).ended - Clock::TimePoint{}).count(), (clock_.now() - Clock::TimePoint{}).count(), 0.1);
+  }
+}
+
+TEST_F(VirtualModel, NobodyWaitsForMoreOnceTheLimitIsBrokenByAWholeSample) {
+  open({}, 0.010, 0);
+  Budget wanted = budget(0.1, 20, 5);
+  wanted.limit = Seconds(0.005);
+  wanted.enough = [](const Work&) { return false; };
+  const Work work = run(wanted);
+  EXPECT_FALSE(work.cut_short);
+  EXPECT_EQ(work.completions.size(), 10U);  // as many as the verdict takes
+}
+
 TEST_F(VirtualModel, AFixedBatchIsOneLevelAndANote) {
   ModelOptions options;
   options.fixed_batch = 4;

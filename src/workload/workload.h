@@ -28,8 +28,9 @@ struct Budget {
   std::optional<Seconds> limit;
   double quantile = 0.0;
   std::uint64_t seed = 0;  ///< of this trial: which repeat of a recorded cell is drawn
-  /// Where given, work goes on after `at_least` and `samples` until this says so, or `at_most`. Asked now and then, on the thread that
-  /// called `run`, with what is done so far; must be quick.
+  /// Where given, work goes on after `at_least` and `samples` until this says so, or `at_most`; a limit that is certainly broken ends it
+  /// all the same. Asked after a batch, on one of the threads that work, never by two at once, with what is done so far (`began`,
+  /// `inferences`, `completions` in about the order of completion); must be quick.
   std::function<bool(const struct Work&)> enough;
 };
 
