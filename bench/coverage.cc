@@ -1,5 +1,5 @@
 // How often the stated 95 % error of a window holds the true energy, over machines whose true energy is known (docs/energy.md, "Errors").
-//   polythrottle-bench coverage [--machines N] [--seed N] [--meter NAME]
+//   polythrottle-bench coverage [--windows N] [--seed N] [--meter NAME]
 
 #include <fmt/format.h>
 
@@ -13,7 +13,7 @@ namespace polythrottle::bench {
 namespace {
 
 struct CoverageOptions {
-  std::size_t machines = 1000;
+  std::size_t windows = 1000;
   std::uint64_t seed = 1;
   std::string meter;
 };
@@ -23,7 +23,7 @@ int run(const CoverageOptions& options) {
   for (const auto& row : coverage::meter_rows()) {
     if (row.name.find(options.meter) == std::string::npos || !row.make(options.seed)) continue;
     any = true;
-    const auto counts = coverage::count_windows(row, options.machines, options.seed);
+    const auto counts = coverage::count_windows(row, options.windows, options.seed);
     if (!counts) return complain(counts.error(), kExitFailure);
     fmt::print("{}\n", coverage::table(row.name, *counts));
   }
@@ -36,8 +36,7 @@ int run(const CoverageOptions& options) {
 void add_coverage(CLI::App& app, int& exit_code) {
   auto* command = app.add_subcommand("coverage", "How often a window's stated error holds the true energy");
   auto options = std::make_shared<CoverageOptions>();
-  command->add_option("--machines", options->machines, "Fresh machines per meter; a window of each length on each")
-      ->check(CLI::PositiveNumber);
+  command->add_option("--windows", options->windows, "Of each length and meter, each on a fresh machine")->check(CLI::PositiveNumber);
   command->add_option("--seed", options->seed, "Of the first machine");
   command->add_option("--meter", options->meter, "Only meters whose name contains this");
   command->callback([options, &exit_code] { exit_code = run(*options); });

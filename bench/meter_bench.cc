@@ -88,6 +88,30 @@ BENCHMARK(sampler)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 
+/// The part of `sampler` that is the kernel's: a thread that wakes as often and does nothing.
+void ticker_alone(benchmark::State& state) {
+  const auto clock = real_clock();
+  double share = 0.0, seconds = 0.0;
+  for (auto _ : state) {
+    const Seconds cpu = clock->process_cpu();
+    const auto from = clock->now();
+    auto ticker = clock->every(Seconds(1.0 / static_cast<double>(state.range(0))), [] {});
+    clock->sleep_until(from + Seconds(2));
+    ticker.reset();
+    share += (clock->process_cpu() - cpu).count();
+    seconds += (clock->now() - from).count();
+  }
+  state.counters["percent_of_a_core"] = 100.0 * share / seconds;
+}
+BENCHMARK(ticker_alone)
+    ->ArgName("hz")
+    ->Arg(100)
+    ->Iterations(1)
+    ->Repetitions(5)
+    ->ReportAggregatesOnly()
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
 void look_into_a_window(benchmark::State& state) {
   FakeFiles files;
   FakeClock clock;

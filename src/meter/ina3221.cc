@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <string>
 #include <vector>
 
+#include "base/stats.h"
 #include "meter/meter.h"
 #include "meter/power_integral.h"
 #include "meter/supply_rails.h"
@@ -57,10 +59,17 @@ Result<double> read_watts(const Files& files, const SupplyRail& rail) {
   return std::max(watts, 0.0);
 }
 
+/// Root mean square of an offset, over that of a rail that draws much, on one that draws `power` times it: it is never read as less than
+/// nothing, so that an offset below 0 counts only as far as there is power. E[max(z, -power)^2] for a standard normal z.
+double offset_share(double power) {
+  const double density = std::exp(-0.5 * power * power) / std::sqrt(2.0 * std::numbers::pi);
+  return std::sqrt(normal_cdf(power) - power * density + power * power * normal_cdf(-power));
+}
+
 class Ina3221Meter : public Meter {
  public:
   Ina3221Meter(Host& host, std::vector<SupplyRail> rails, MeterInfo info)
-      : host_(host), rails_(std::move(rails)), info_(std::move(info)), whole_({}), start_(host.clock.now()) {}
+      : host_(host), rails_(std::move(rails)), info_(std::move(info)), whole_({}) {}
 
   /// Starts integrating at 0 and times a read.
   Status start() {
@@ -82,8 +91,9 @@ class Ina3221Meter : public Meter {
       if (rail.counted) step_squares += step * step;
     }
     whole_ = PowerIntegral(sensor(std::sqrt(step_squares)));
-    start_ = host_.clock.now();
-    add(looks.back(), start_);
+    offsets_.assign(rails_.size(), 0.0);
+    offsets_at_ = host_.clock.now();
+    add(looks.back(), offsets_at_);
     return {};
   }
 
@@ -92,13 +102,16 @@ class Ina3221Meter : public Meter {
   Result<MeterSample> read() override {
     TRY(const auto watts, read_all());
     const auto at = host_.clock.now();
+    const Seconds passed = at - offsets_at_;
+    offsets_at_ = at;
     add(watts, at);
     MeterSample sample = whole_.sample();
     for (std::size_t i = 0; i < rails_.size(); ++i) {
       sample.rails.push_back(parts_[i].energy());
       if (!rails_[i].counted) continue;
       sample.one_sigma.push_back(parts_[i].energy() * kGainError);
-      sample.one_sigma.push_back(Joules(offset_watts_[i] * (at - start_).count()));
+      offsets_[i] += offset_watts_[i] * offset_share(watts[i] / offset_watts_[i]) * passed.count();
+      sample.one_sigma.push_back(Joules(offsets_[i]));
     }
     return sample;
   }
@@ -136,7 +149,8 @@ class Ina3221Meter : public Meter {
   std::vector<PowerIntegral> parts_;  ///< of each rail
   PowerIntegral whole_;               ///< of those counted: its error knows how they vary together
   std::vector<double> offset_watts_;
-  Clock::TimePoint start_;
+  std::vector<double> offsets_;  ///< J, of each rail
+  Clock::TimePoint offsets_at_{};
 };
 
 std::string boundary_of(const std::vector<SupplyRail>& rails) {

@@ -6,16 +6,20 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <ostream>
 #include <string>
 
 #include "base/stats.h"
 #include "e2e/energy_windows.h"
 
 namespace polythrottle::coverage {
+
+void PrintTo(const MeterRow& row, std::ostream* out) { *out << row.name; }
+
 namespace {
 
-/// Times seven lengths: more than 1,000 windows for each meter. polythrottle-bench coverage counts more.
-constexpr std::size_t kMachines = 150;
+/// Of each of seven lengths: more than 1,000 for each meter. polythrottle-bench coverage counts more.
+constexpr std::size_t kWindows = 150;
 constexpr double kLeast = 0.93, kMost = 0.97;
 /// A count of this few windows may miss the bounds by chance: once in a thousand.
 constexpr double kByChance = 1e-3;
@@ -25,7 +29,7 @@ class EnergyCoverage : public ::testing::TestWithParam<MeterRow> {};
 TEST_P(EnergyCoverage, TheStatedErrorHoldsTheTruthIn95PerCentOfWindows) {
   const MeterRow& row = GetParam();
   if (!row.make(0)) GTEST_SKIP() << "no such meter in this build: " << row.name;
-  const auto counts = count_windows(row, kMachines, 1);
+  const auto counts = count_windows(row, kWindows, 1);
   ASSERT_TRUE(counts) << counts.error().text();
   Count all;
   for (std::size_t i = 0; i < counts->size(); ++i) {

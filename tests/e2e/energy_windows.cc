@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
-#include <optional>
 
 #include "e2e/metered_machines.h"
 #include "meter/window.h"
@@ -80,35 +78,31 @@ Count& Count::operator+=(const Count& other) {
   return *this;
 }
 
-Result<Counts> count_windows(const MeterRow& row, std::size_t machines, std::uint64_t first_seed) {
+Result<Counts> count_windows(const MeterRow& row, std::size_t windows, std::uint64_t first_seed) {
   Counts counts(lengths().size());
-  for (std::size_t m = 0; m < machines; ++m) {
-    simulation::Chance chance(first_seed + m);
-    const auto machine = row.make(first_seed + m);
+  for (std::size_t i = 0; i < windows * lengths().size(); ++i) {
+    // Fresh for each window: windows of one machine share its gain, and a thousand of them would be few.
+    simulation::Chance chance(first_seed + i);
+    const auto machine = row.make(chance.bits());
     if (!machine) return fail(Errc::kNotFound, "count windows of " + row.name + ": no such meter");
-    std::vector<std::size_t> order(lengths().size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[chance.bits() % i]);
-    for (const std::size_t which : order) {
-      const Load load = kLoads[chance.bits() % std::size(kLoads)];
-      machine->begin(load, chance);
-      double truth = 0.0;
-      TRY_STATUS(window(*machine, kSettling + chance.uniform() * Seconds(0.5), truth));
-      machine->live(chance.uniform() * Seconds(0.1));
-      const Length& length = lengths()[which];
-      // Up to a refresh longer: an exact multiple would find the number equally old at both ends, which no caller can arrange.
-      const Seconds refresh = machine->meter().info().refresh;
-      const Seconds time = (length.refreshes > 0.0 ? length.refreshes * refresh : length.seconds) + chance.uniform() * refresh;
-      TRY(const auto reading, window(*machine, time, truth));
-      const double off = std::abs(reading.energy.si() - truth), error = stated(reading);
-      Count one{.windows = 1};
-      one.inside = off <= kNinetyFive * error ? 1 : 0;
-      one.inside_half = off <= kHalf * error ? 1 : 0;
-      one.error_squares = std::pow(off / truth, 2);
-      one.stated_squares = std::pow(error / truth, 2);
-      one.own_squares = std::pow(reading.own_error.si() / truth, 2);
-      counts[which][load] += one;
-    }
+    const Load load = kLoads[chance.bits() % std::size(kLoads)];
+    machine->begin(load, chance);
+    double truth = 0.0;
+    TRY_STATUS(window(*machine, kSettling + chance.uniform() * Seconds(0.5), truth));
+    machine->live(chance.uniform() * Seconds(0.1));
+    // Up to a refresh longer: an exact multiple would find the number equally old at both ends, which no caller can arrange.
+    const Length& length = lengths()[i % lengths().size()];
+    const Seconds refresh = machine->meter().info().refresh;
+    const Seconds time = (length.refreshes > 0.0 ? length.refreshes * refresh : length.seconds) + chance.uniform() * refresh;
+    TRY(const auto reading, window(*machine, time, truth));
+    const double off = std::abs(reading.energy.si() - truth), error = stated(reading);
+    Count one{.windows = 1};
+    one.inside = off <= kNinetyFive * error ? 1 : 0;
+    one.inside_half = off <= kHalf * error ? 1 : 0;
+    one.error_squares = std::pow(off / truth, 2);
+    one.stated_squares = std::pow(error / truth, 2);
+    one.own_squares = std::pow(reading.own_error.si() / truth, 2);
+    counts[i % lengths().size()][load] += one;
   }
   return counts;
 }

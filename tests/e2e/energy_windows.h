@@ -66,9 +66,8 @@ struct Count {
 /// Per length, in their order, and load.
 using Counts = std::vector<std::map<Load, Count>>;
 
-/// One window of every length on each of `machines` fresh machines, in an order drawn by lot, the load and the clocks changed before each.
-/// Errors: the first of a meter.
-Result<Counts> count_windows(const MeterRow& row, std::size_t machines, std::uint64_t first_seed);
+/// `windows` of every length, each on a fresh machine after a settling window under the same load. Errors: the first of a meter.
+Result<Counts> count_windows(const MeterRow& row, std::size_t windows, std::uint64_t first_seed);
 
 /// Lines of a table in Markdown.
 std::string table(const std::string& meter, const Counts& counts);
