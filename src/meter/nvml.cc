@@ -26,6 +26,7 @@ constexpr Seconds kUsualRefresh{0.1};
 constexpr double kAssumedGainError = 0.05;
 constexpr double kCounterStep = 1e-3;  ///< J
 constexpr double kPowerStep = 1e-3;    ///< W
+constexpr double kEdgeStretch = 5.0;
 constexpr int kTries = 5;
 /// A CPU is not to spend more than this part of its time reading.
 constexpr double kMostReading = 0.1;
@@ -167,8 +168,21 @@ class NvmlMeter : public Meter {
     if (passed >= info_.refresh) note_mean(advanced / passed.count(), passed);
     return MeterSample{.at = at,
                        .energy = Joules(total_),
-                       .edge = Joules(std::hypot(watts_ * info_.refresh.count(), kCounterStep) * kUniform),
+                       .edge = Joules(std::hypot(edge_watts(advanced, passed) * info_.refresh.count(), kCounterStep) * kUniform),
                        .sampling_variance = sampling_variance_};
+  }
+
+  /// W, over at least kEdgeStretch refreshes: over one or two the counter shows a step more or less, and the edge would be small just where
+  /// the reading is.
+  double edge_watts(double advanced, Seconds passed) {
+    edge_joules_ += advanced;
+    edge_time_ += passed;
+    if (edge_time_ >= kEdgeStretch * info_.refresh) {
+      edge_watts_ = edge_joules_ / edge_time_.count();
+      edge_joules_ = 0.0;
+      edge_time_ = Seconds(0);
+    }
+    return edge_watts_.value_or(watts_);
   }
 
   /// What a sensor does not see differs from what it sees about as neighbouring stretches differ from each other. Of a fluctuation with
@@ -210,6 +224,9 @@ class NvmlMeter : public Meter {
   double sampling_variance_ = 0.0;
   double watts_ = 0.0;  ///< the last reading, or the counter's mean between two
   bool has_mean_ = false;
+  double edge_joules_ = 0.0;  ///< of the stretch that the next power for the edge is of
+  Seconds edge_time_{0};
+  std::optional<double> edge_watts_;
   PowerIntegral integral_{{}};
   std::deque<Reading> recent_;  ///< of a power that is a mean: the time it is the mean of
 };
