@@ -78,7 +78,7 @@ TEST(Simulated, ARefusedWriteIsARefusedTrialAndALyingNodeIsNoticed) {
     // From the third second on, so that the reference can be set.
     const auto ran = run(
         tune("jetson-orin", "efficientnet-b0",
-             {"--slo", "3x", "--space", "paper-7.2", "--knob", "batch=1", "--budget", "8", "--faults",
+             {"--slo", "3x", "--space", "paper-7.2", "--knob", "batch=1", "--budget", "8", "--idle", "0", "--faults",
               std::string(fault) + "/sys/class/devfreq/17000000.ga10b/max_freq@3..60", "--study", scratch("fault.sqlite"), "--csv", "-"}));
     EXPECT_NE(ran.out.find(",refused,"), std::string::npos) << fault << ran.out << ran.err;
   }
@@ -87,7 +87,7 @@ TEST(Simulated, ARefusedWriteIsARefusedTrialAndALyingNodeIsNoticed) {
 TEST(Simulated, ARivalInTheMiddleOfATrialMakesItVoidAndTeachesNothing) {
   const auto ran =
       run(tune("jetson-orin", "efficientnet-b0",
-               {"--slo", "3x", "--seed", "3", "--knob", "batch=1", "--budget", "6", "--confirm", "1", "--faults",
+               {"--slo", "3x", "--seed", "3", "--knob", "batch=1", "--budget", "6", "--confirm", "1", "--idle", "0", "--faults",
                 "rival:/sys/class/devfreq/17000000.ga10b/max_freq=114750000@4..1000", "--study", scratch("rival.sqlite"), "--csv", "-"}));
   EXPECT_NE(ran.out.find(",void,"), std::string::npos) << ran.out << ran.err;
   // Four in a row end the study: the rival will not go away by itself.
