@@ -34,6 +34,7 @@ constexpr double kDefaultEnergyError = 0.01;
 constexpr double kDefaultSettleLimit = 10.0;  ///< s
 constexpr double kDefaultCoolDown = 20.0;     ///< s
 constexpr double kDefaultIdleWindows = 3.0;   ///< shortest windows
+constexpr double kLongestDefaultIdle = 3.0;  ///< s
 constexpr std::size_t kDefaultCheckEvery = 8;
 
 /// An error with the exit code it leads to.
@@ -73,7 +74,7 @@ Status plan_windows(const TuneOptions& o, const Device& device, Plan& plan) {
   }
   plan.settle_limit = Seconds(o.settle_limit_seconds.value_or(kDefaultSettleLimit));
   plan.cool_down = Seconds(o.cool_down_seconds.value_or(kDefaultCoolDown));
-  plan.idle = Seconds(o.idle_seconds.value_or(kDefaultIdleWindows * o.window_seconds));
+  plan.idle = Seconds(o.idle_seconds.value_or(std::min(kDefaultIdleWindows * o.window_seconds, kLongestDefaultIdle)));
   plan.check_every = o.check_every.value_or(kDefaultCheckEvery);
   return {};
 }

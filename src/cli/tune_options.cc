@@ -111,7 +111,7 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
       ->check(duration_number())
       ->group(kLoad);
   c.add_option("--idle", o.idle_seconds,
-               "Seconds over which idle power is measured before the first trial (default: three shortest windows; 0: it is not)")
+               "Seconds over which idle power is measured before the first trial (default: three shortest windows, no more than 3; 0: it is not)")
       ->check(duration_number())
       ->group(kLoad);
   c.add_option("--check-every", o.check_every, "Trials after which the reference is measured again, to see drift (default 8; 0: never)")

@@ -37,7 +37,7 @@ TEST(Discover, FindsWhatALaptopHas) {
   ASSERT_GE(machine.meters.size(), 2u);
   EXPECT_EQ(machine.meters.front()->info().name, "rapl");
   EXPECT_EQ(machine.meters.back()->info().name, "estimate");
-  EXPECT_EQ(machine.gauges.size(), 2u);
+  EXPECT_EQ(machine.gauges.size(), 3u);
   const auto facts = machine_facts(host);
   EXPECT_EQ(facts.at("hostname"), "laptop");
   EXPECT_EQ(facts.at("governor"), "powersave");
@@ -73,7 +73,7 @@ TEST(Discover, FindsWhatAJetsonTx2Has) {
   EXPECT_EQ(machine.knobs[1]->parameter().levels.size(), 11u);
   EXPECT_EQ(machine.knobs[2]->parameter().levels.size(), 13u);
   EXPECT_EQ(machine.meters.front()->info().name, "ina3221");
-  EXPECT_EQ(machine.gauges.size(), 1u);
+  EXPECT_EQ(machine.gauges.size(), 5u);
   EXPECT_DOUBLE_EQ(*machine.gauges.front()->read(), 38.5);  // not the 100 degrees of its power chip
   const auto facts = machine_facts(host);
   EXPECT_EQ(facts.at("board"), "quill");

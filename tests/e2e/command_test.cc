@@ -40,7 +40,7 @@ std::vector<std::string> tune(const std::string& command, std::vector<std::strin
   std::vector<std::string> all{"--sysroot", bare_machine(), "tune", "--command",      command, "--meter",
                                "estimate",  "--window",     "0.05", "--window-limit", longest, "--quiet"};
   all.insert(all.end(), more.begin(), more.end());
-  return all;
+  return briefly(std::move(all));
 }
 
 void expect_complaint(const Ran& ran, int exit_code, const std::string& about) {
@@ -149,30 +149,30 @@ TEST(Command, RunsWhileTheKnobsOfTheMachineMove) {
   fs::remove_all(root);
   fs::copy(POLYTHROTTLE_SOURCE_DIR "/tests/fixtures/jetson-tx2-jp46", root, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
   const std::string node = root + "/sys/devices/17000000.gp10b/devfreq/17000000.gp10b/max_freq", before = read(node);
-  const auto ran = run({"--sysroot",
-                        root,
-                        "tune",
-                        "--command",
-                        "sh -c 'cat " + node + " >> " + seen + "; echo >> " + seen + "; exec " + kFake + " --batch {batch}'",
-                        "--knob",
-                        "batch=1,2",
-                        "--slo",
-                        "p95=8ms",
-                        "--window",
-                        "0.05",
-                        "--window-limit",
-                        "0.2",
-                        "--optimizer",
-                        "random",
-                        "--budget",
-                        "6",
-                        "--confirm",
-                        "0",
-                        "--study",
-                        scratch("fixture.sqlite"),
-                        "--quiet",
-                        "--json",
-                        "-"});
+  const auto ran = run(briefly({"--sysroot",
+                                root,
+                                "tune",
+                                "--command",
+                                "sh -c 'cat " + node + " >> " + seen + "; echo >> " + seen + "; exec " + kFake + " --batch {batch}'",
+                                "--knob",
+                                "batch=1,2",
+                                "--slo",
+                                "p95=8ms",
+                                "--window",
+                                "0.05",
+                                "--window-limit",
+                                "0.2",
+                                "--optimizer",
+                                "random",
+                                "--budget",
+                                "6",
+                                "--confirm",
+                                "0",
+                                "--study",
+                                scratch("fixture.sqlite"),
+                                "--quiet",
+                                "--json",
+                                "-"}));
   ASSERT_EQ(ran.exit_code, 0) << ran.err;
   EXPECT_EQ(json::parse(ran.out)["meter"]["name"], "ina3221");
   std::istringstream lines(read(seen));
@@ -320,9 +320,9 @@ TEST(Command, AResumedStudyIsReadAsBefore) {
 TEST(Command, SharesTheCpuQuotaOfTheTrial) {
   if (run({"probe"}).out.find("cpu_quota_ratio  4 levels") == std::string::npos) GTEST_SKIP() << "no CPU quota can be set here";
   const std::string seen = scratch("groups");
-  const auto ran = run({"tune", "--command", "sh -c 'cat /proc/self/cgroup >> " + seen + "; exec " + kFake + "'", "--knob",
-                        "cpu_quota_ratio=0.5,1", "--slo", "p95=8ms", "--window", "0.05", "--window-limit", "0.2", "--optimizer", "grid",
-                        "--confirm", "0", "--study", scratch("quota.sqlite"), "--quiet"});
+  const auto ran = run(briefly({"tune", "--command", "sh -c 'cat /proc/self/cgroup >> " + seen + "; exec " + kFake + "'", "--knob",
+                                "cpu_quota_ratio=0.5,1", "--slo", "p95=8ms", "--window", "0.05", "--window-limit", "0.2", "--optimizer",
+                                "grid", "--confirm", "0", "--study", scratch("quota.sqlite"), "--quiet"}));
   ASSERT_EQ(ran.exit_code, 0) << ran.err;
   EXPECT_THAT(read(seen), HasSubstr("/polythrottle-"));
 }

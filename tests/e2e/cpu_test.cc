@@ -28,7 +28,7 @@ class Cpu : public testing::Test {
     std::vector<std::string> all{"tune",       "--device", "cpu",  "--model",        model_, "--slo",
                                  "mean=200ms", "--window", "0.05", "--window-limit", "2",    "--quiet"};
     all.insert(all.end(), more.begin(), more.end());
-    return all;
+    return briefly(std::move(all));
   }
   /// The first trial may be one at the quota that was found.
   static bool quota_was_moved() {

@@ -357,7 +357,7 @@ class TuneKeeps : public LeaseE2e {
                                  "threads=1",      "--knob",   "instances=1", "--budget", "1",      "--confirm",   "0",
                                  "--window-limit", "1",        "--quiet",     "--study",  study_,   "--reference", "cpu_hz=499200000"};
     all.insert(all.end(), more.begin(), more.end());
-    return program(all);
+    return program(briefly(std::move(all)));
   }
   const std::string model_ = POLYTHROTTLE_BINARY_DIR "/tests/models/mlp.onnx";
   const std::string study_ = scratch("keep.sqlite");

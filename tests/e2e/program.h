@@ -19,6 +19,9 @@ Ran run(const std::vector<std::string>& arguments);
 /// Starts it and kills it with SIGKILL after so many milliseconds, unless it has ended by then; true if it was killed.
 bool run_and_kill(const std::vector<std::string>& arguments, int milliseconds);
 
+/// `words` of a tune whose trials last as long as their shortest window, for tests in real time that are about something else.
+std::vector<std::string> briefly(std::vector<std::string> words);
+
 /// A path in this test program's scratch folder; whatever stood there (with -wal and -shm) is gone.
 std::string scratch(const std::string& name);
 void write(const std::string& path, const std::string& text);

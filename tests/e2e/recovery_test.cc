@@ -61,7 +61,7 @@ class RecoveryE2e : public testing::Test {
                                  "--study",
                                  scratch("recovery.sqlite")};
     all.insert(all.end(), more.begin(), more.end());
-    return all;
+    return briefly(std::move(all));
   }
   /// A study in the middle of its first trial, which would take a minute: its command has said that it was started.
   Process in_mid_trial(std::vector<std::string> more) const {
