@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "meter/bus_read.h"
 #include "meter/counter_meter.h"
 #include "meter/hwmon_channels.h"
 #include "meter/power_integral.h"
@@ -27,15 +28,7 @@ constexpr Seconds kShortestSampling{0.01};
 constexpr double kMostReading = 0.1;
 /// The class states no accuracy: chip, shunt and calibration are the maker's. An assumption.
 constexpr double kAssumedGainError = 0.05;
-constexpr int kTries = 3;  ///< a bus in use answers "try again"
-
-Result<double> read_scaled(const Files& files, const std::string& path, double unit) {
-  for (int i = 1;; ++i) {
-    const auto number = read_integer(files, path);
-    if (number) return static_cast<double>(*number) * unit;
-    if (number.error().code != Errc::kBusy || i == kTries) return tl::unexpected<Error>(number.error());
-  }
-}
+constexpr int kTries = 3;  ///< at timing a read
 
 class HwmonPowerMeter : public Meter {
  public:

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/stats.h"
+#include "meter/bus_read.h"
 #include "meter/meter.h"
 #include "meter/power_integral.h"
 #include "meter/supply_rails.h"
@@ -34,15 +35,7 @@ constexpr double kGainError = 0.00515;  // hypot(0.5 %, 0.125 %)
 constexpr double kOffsetVolts = 40e-6;
 constexpr double kShuntStepVolts = 40e-6;
 constexpr double kAssumedVolts = 19.0;
-constexpr int kTries = 3;  ///< a bus in use answers "try again"
-
-Result<double> read_scaled(const Files& files, const std::string& path, double unit) {
-  for (int i = 1;; ++i) {
-    const auto number = read_integer(files, path);
-    if (number) return static_cast<double>(*number) * unit;
-    if (number.error().code != Errc::kBusy || i == kTries) return tl::unexpected<Error>(number.error());
-  }
-}
+constexpr int kTries = 3;  ///< at timing a read
 
 Result<double> read_milli(const Files& files, const std::string& path) { return read_scaled(files, path, 1e-3); }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "meter/slowdowns.h"
 #include "trial/metric.h"
 
 namespace polythrottle {
@@ -24,7 +25,7 @@ Result<std::unique_ptr<Window>> CommandMeter::open_window() {
 Result<CommandRun> CommandMeter::run(const Program& program, const std::stop_token& stop) {
   CommandRun out;
   out.celsius_before = celsius();
-  const auto before = counts();
+  const auto before = counts_of(gauges_);
   auto window = open_window();
   const auto began = host_.clock.now();
   TRY(const auto process, launcher_.start(program));
@@ -44,7 +45,7 @@ Result<CommandRun> CommandMeter::run(const Program& program, const std::stop_tok
   } else {
     out.spoiled = reading.error().text();
   }
-  if (std::string happened = happened_since(before); !happened.empty()) out.spoiled = std::move(happened);
+  if (std::string slowed = slowed_down_since(gauges_, before); !slowed.empty()) out.spoiled = std::move(slowed);
   out.celsius_after = celsius();
   return out;
 }
@@ -68,26 +69,6 @@ std::optional<double> CommandMeter::celsius() const {
     if (const auto value = gauge->read()) return *value;
   }
   return std::nullopt;
-}
-
-std::vector<std::optional<double>> CommandMeter::counts() const {
-  std::vector<std::optional<double>> out;
-  for (const auto& gauge : gauges_) {
-    const auto value = gauge->counts() ? gauge->read() : fail(Errc::kUnsupported, "count");
-    out.push_back(value ? std::optional(*value) : std::nullopt);
-  }
-  return out;
-}
-
-/// Empty where nothing did. A count that could not be read at one of the ends says nothing.
-std::string CommandMeter::happened_since(const std::vector<std::optional<double>>& before) const {
-  const auto after = counts();
-  for (std::size_t i = 0; i < after.size(); ++i) {
-    if (!before[i] || !after[i] || !(*after[i] > *before[i])) continue;
-    const std::string what = gauges_[i]->what();
-    return fmt::format("the hardware slowed itself down {:.0f} times meanwhile{}", *after[i] - *before[i], what.empty() ? "" : ": " + what);
-  }
-  return {};
 }
 
 }  // namespace polythrottle

@@ -49,8 +49,6 @@ class CommandMeter {
  private:
   Result<std::unique_ptr<Window>> open_window();
   std::optional<double> celsius() const;
-  std::vector<std::optional<double>> counts() const;
-  std::string happened_since(const std::vector<std::optional<double>>& before) const;
 
   Host& host_;
   Launcher& launcher_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "meter/slowdowns.h"
 #include "study/measure.h"
 #include "study/one_trial_parts.h"
 #include "study/trial_budget.h"
@@ -95,13 +96,13 @@ Outcome OneTrial::measured(Attempt& trial, std::optional<Joules> spent_before) {
       budget.enough = [&](const Work& so_far) { return sizing->enough(so_far); };
     }
   }
-  const auto events = events_now();
+  const auto counts = counts_of(device_.gauges);
   if (trial.watch) trial.watch->judge_from_now();
   const auto work = device_.workload->run(budget, stop_);
   Result<WindowReading> reading = window ? window->close() : Result<WindowReading>(WindowReading{});
   if (trial.watch) trial.watched = trial.watch->end();  // soon: the clocks fall to rest
   if (reading && spent_before) trial.costs[std::string(kTrialEnergy)] = {(reading->energy + *spent_before).si(), {}, {}, {}};
-  return judged(trial, work, reading, events, sizing ? sizing->from() : std::nullopt);
+  return judged(trial, work, reading, counts, sizing ? sizing->from() : std::nullopt);
 }
 
 /// Metrics of the steady part of a run. `from`: the block at which it was found to begin; else it is looked for now.
@@ -117,8 +118,8 @@ Metrics OneTrial::sized(Attempt& trial, const Work& work, const WindowReading& r
   return measure(tail_of(work, window), window, sources);
 }
 
-Outcome OneTrial::judged(Attempt& trial, const Result<Work>& work, const Result<WindowReading>& reading, double events,
-                         std::optional<std::size_t> from) const {
+Outcome OneTrial::judged(Attempt& trial, const Result<Work>& work, const Result<WindowReading>& reading,
+                         std::span<const std::optional<double>> counts, std::optional<std::size_t> from) const {
   if (!work) return broke(work.error());
   if (stop_.stop_requested()) return ended(TrialState::kVoid, kInterruptedNote);
   Outcome outcome;
@@ -145,24 +146,12 @@ Outcome OneTrial::judged(Attempt& trial, const Result<Work>& work, const Result<
     return ended(TrialState::kFailed, fmt::format("nothing was answered within {:.0f} s", plan_.window_limit.count()));
   outcome.metrics = sized(trial, *work, *reading, from);
   outcome.notes.insert(outcome.notes.end(), trial.notes.begin(), trial.notes.end());
-  if (const auto happened = events_now() - events; happened > 0.0) {
-    return ended(TrialState::kVoid,
-                 fmt::format("the hardware slowed itself down {:.0f} times meanwhile (under-voltage or over-current)", happened));
-  }
+  if (std::string slowed = slowed_down_since(device_.gauges, counts); !slowed.empty()) return ended(TrialState::kVoid, std::move(slowed));
   for (const auto& gauge : device_.gauges) {
     if (gauge->counts()) continue;
     if (const auto value = gauge->read()) outcome.metrics[gauge->name()] = {*value, {}, 1, {}};
   }
   return outcome;
-}
-
-/// Sum of everything that counts throttling; what cannot be read counts nothing.
-double OneTrial::events_now() const {
-  double sum = 0.0;
-  for (const auto& gauge : device_.gauges) {
-    if (gauge->counts()) sum += gauge->read().value_or(0.0);
-  }
-  return sum;
 }
 
 }  // namespace polythrottle

@@ -46,12 +46,11 @@ class OneTrial {
   std::string running_here() const;
   // one_trial.cc
   Outcome measured(Attempt& trial, std::optional<Joules> spent_before);
-  Outcome judged(Attempt& trial, const Result<Work>& work, const Result<WindowReading>& reading, double events,
-                 std::optional<std::size_t> from) const;
+  Outcome judged(Attempt& trial, const Result<Work>& work, const Result<WindowReading>& reading,
+                 std::span<const std::optional<double>> counts, std::optional<std::size_t> from) const;
   Metrics sized(Attempt& trial, const Work& work, const WindowReading& reading, std::optional<std::size_t> from) const;
   Seconds block() const;
   Result<std::unique_ptr<Window>> open_window();
-  double events_now() const;
   // one_trial_proof.cc
   std::optional<Outcome> changed(const Attempt& trial) const;
   void prove(const Attempt& trial, Outcome& outcome) const;
