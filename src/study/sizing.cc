@@ -14,8 +14,8 @@ constexpr double kShareBetweenLooks = 0.05;  ///< of the time so far
 constexpr double kRounding = 1e-9;           ///< s
 constexpr double kNearlyAll = 0.9;           ///< candidates for the beginning of a window are that close together
 
-/// 0.0113 as "1.1 %".
-std::string percent(double ratio) { return fmt::format("{:.2g} %", 100.0 * ratio); }
+/// 0.0113 as "1.13 %": enough digits to tell it from the one asked.
+std::string percent(double ratio) { return fmt::format("{:.3g} %", 100.0 * ratio); }
 
 bool at_limit(const SizingRule& rule, const Sized& sized) { return sized.length.count() >= rule.limit.count() - kRounding; }
 
