@@ -153,14 +153,13 @@ Status fill_device(Device& device, Machine& machine, MachineSpace parts, const T
   for (const auto& row : metric_table()) {
     const bool gauged =
         std::any_of(device.gauges.begin(), device.gauges.end(), [&](const auto& g) { return g->name() == row.name && !g->counts(); });
-    const bool of_a_gauge = row.name == kTemperature || row.name == kMemory || row.name == kGpuTemperature ||
-                            row.name == kSystemMemory || row.name == kGpuMemory || row.name == kCpuUtilization ||
-                            row.name == kGpuUtilization;
+    const bool of_a_gauge = row.name == kTemperature || row.name == kMemory || row.name == kGpuTemperature || row.name == kSystemMemory ||
+                            row.name == kGpuMemory || row.name == kCpuUtilization || row.name == kGpuUtilization;
     if (row.name != kEnergyProxy && (!of_a_gauge || gauged)) device.metrics.emplace_back(row.name);
   }
   device.notes.insert(device.notes.end(), parts.notes.begin(), parts.notes.end());
   for (const auto& remark : info.remarks) device.notes.push_back(fmt::format("meter {}: {}", info.name, remark));
-  if (info.estimated) {
+  if (info.estimated && wanted.empty()) {  // who named it knows
     for (const auto& absence : machine.absent_meters) {
       device.notes.push_back(fmt::format("energy is estimated; meter {}: {}", absence.name, absence.why.text()));
     }

@@ -35,7 +35,8 @@ constexpr double kGainError = 0.00515;  // hypot(0.5 %, 0.125 %)
 constexpr double kOffsetVolts = 40e-6;
 constexpr double kShuntStepVolts = 40e-6;
 constexpr double kAssumedVolts = 19.0;
-constexpr int kTries = 3;  ///< at timing a read
+constexpr double kLeastWatts = 2.0, kMostWatts = 5000.0;  ///< below and above, a rail's number is no power
+constexpr int kTries = 3;                                 ///< at timing a read
 
 Result<double> read_milli(const Files& files, const std::string& path) { return read_scaled(files, path, 1e-3); }
 
@@ -48,7 +49,11 @@ Result<double> read_watts(const Files& files, const SupplyRail& rail) {
     TRY(const double amps, read_milli(files, rail.amps_path));
     watts = volts * amps;
   }
-  // A supply takes nothing back: less than 0 is the last bit of an idle rail.
+  if (watts < -kLeastWatts || watts > kMostWatts) {
+    return fail(Errc::kCorrupt, "read the rail " + rail.label + ": " + std::to_string(watts) + " W",
+                "its sensor is broken or not what it seems");
+  }
+  // A supply takes nothing back: a little less than 0 is offset and the last bit of an idle rail.
   return std::max(watts, 0.0);
 }
 
@@ -77,7 +82,8 @@ class Ina3221Meter : public Meter {
     info_.sampling = std::max({kSampling, info_.refresh, info_.read_cost / kMostReading});
     double step_squares = 0.0;
     for (const auto& rail : rails_) {
-      const double volts = rail.volts_path.empty() ? kAssumedVolts : read_milli(host_.files, rail.volts_path).value_or(kAssumedVolts);
+      double volts = rail.volts_path.empty() ? kAssumedVolts : read_milli(host_.files, rail.volts_path).value_or(kAssumedVolts);
+      if (!(volts > 0.0)) volts = kAssumedVolts;  // asleep still
       offset_watts_.push_back(kOffsetVolts / rail.shunt_ohms * volts);
       const double step = kShuntStepVolts / rail.shunt_ohms * volts;
       parts_.emplace_back(sensor(step));

@@ -27,6 +27,9 @@ constexpr double kAssumedGainError = 0.05;
 constexpr double kCounterStep = 1e-3;  ///< J
 constexpr double kPowerStep = 1e-3;    ///< W
 constexpr double kEdgeStretch = 5.0;
+/// A GPU that is on draws something always: a counter that shows nothing of it for so long is broken.
+constexpr Seconds kStandsStill{2.0};
+constexpr double kRefreshesStill = 20.0;
 constexpr int kTries = 5;
 /// A CPU is not to spend more than this part of its time reading.
 constexpr double kMostReading = 0.1;
@@ -97,7 +100,7 @@ class NvmlMeter : public Meter {
     } else {
       TRY(watts_, sensors_.read_power(host_.files));
     }
-    last_at_ = host_.clock.now();
+    last_at_ = moved_at_ = host_.clock.now();
     total_ = sampling_variance_ = 0.0;
     has_mean_ = false;
     // A number that stands for a refresh is half of one old in the middle.
@@ -154,6 +157,11 @@ class NvmlMeter : public Meter {
     const double before = std::exchange(last_count_, count);
     const Seconds passed = at - std::exchange(last_at_, at);
     const double advanced = count - before;
+    if (advanced != 0.0) {
+      moved_at_ = at;
+    } else if (at - moved_at_ >= std::max(kStandsStill, kRefreshesStill * info_.refresh)) {
+      return fail(Errc::kCorrupt, fmt::format("read {}: it stands still at {:.3f} J", sensors_.counter, count), "choose another meter");
+    }
     // Counting goes on from here; the energy of this interval is unknown and the caller is told.
     if (advanced < 0.0) {
       return fail(Errc::kCorrupt, fmt::format("read {}: went back from {:.3f} J to {:.3f} J", sensors_.counter, before, count),
@@ -224,7 +232,8 @@ class NvmlMeter : public Meter {
   double sampling_variance_ = 0.0;
   double watts_ = 0.0;  ///< the last reading, or the counter's mean between two
   bool has_mean_ = false;
-  double edge_joules_ = 0.0;  ///< of the stretch that the next power for the edge is of
+  Clock::TimePoint moved_at_;  ///< the counter, last
+  double edge_joules_ = 0.0;   ///< of the stretch that the next power for the edge is of
   Seconds edge_time_{0};
   std::optional<double> edge_watts_;
   PowerIntegral integral_{{}};

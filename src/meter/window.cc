@@ -115,7 +115,10 @@ class MeterWindow : public Window {
       out.one_sigma.push_back(closing.one_sigma[i] - opening.one_sigma[i]);
     }
     // What the opening's edge adds is known from the first reading behind it.
-    const double sampling = std::max(0.0, closing.sampling_variance - second_->sampling_variance);
+    // The variance of a power integral ends at the middle of an interval, and the first one lies before the window in part; that of a
+    // counter is of a gap behind its last reading.
+    const bool counter = meter_.info().sampling <= Seconds(0);
+    const double sampling = std::max(0.0, closing.sampling_variance - (counter ? opening : *second_).sampling_variance);
     out.own_error = Joules(std::hypot(second_->edge.si(), closing.edge.si(), std::sqrt(sampling)));
     for (std::size_t i = 0; i < closing.rails.size() && i < opening.rails.size(); ++i) {
       out.rails.push_back(closing.rails[i] - opening.rails[i]);

@@ -35,8 +35,16 @@ void add_latency(const Work& work, Metrics& metrics) {
 bool batches_known(const Work& work) { return !work.completions.empty() && work.counted.empty(); }
 
 /// Inferences of the window. Where it begins in the middle of a run (study/sizing.h) a batch that was under way counts by its share in it.
-double inferences_in(const Work& work, std::span<const Block> blocks) {
-  return batches_known(work) ? sum_of(blocks, &Block::inferences) : static_cast<double>(work.inferences);
+/// Where batches overlap, those under way at the end are not known, so that shares at the beginning alone would be too few: they count
+/// whole where they end.
+double inferences_in(const Work& work, const WindowReading& reading, std::span<const Block> blocks) {
+  double busy = 0.0;
+  for (const auto& c : work.completions) {
+    const auto opened = reading.samples.empty() ? work.began : reading.samples.front().at;
+    busy += std::max(0.0, (c.at - std::max<Clock::TimePoint>(opened, c.at - c.latency)).count());
+  }
+  const bool one_at_a_time = busy <= 1.05 * sum_of(blocks, &Block::seconds);
+  return batches_known(work) && one_at_a_time ? sum_of(blocks, &Block::inferences) : static_cast<double>(work.inferences);
 }
 
 std::vector<SharedError> shared_errors(const WindowReading& reading, const std::vector<std::string>& sources) {
@@ -68,7 +76,7 @@ Metrics measure(const Work& work, const WindowReading& whole, const std::vector<
   Metrics metrics = measure_latency(work);
   const auto blocks = blocks_of(work, reading);
   const double seconds = reading.elapsed.count();
-  const double inferences = inferences_in(work, blocks);
+  const double inferences = inferences_in(work, reading, blocks);
   if (inferences <= 0.0 || seconds <= 0.0) return metrics;
   const double joules = reading.energy.si();
   // Without single batches the work of a block is not known: then the power's error stands for the energy's.

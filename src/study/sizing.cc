@@ -17,8 +17,6 @@ constexpr double kNearlyAll = 0.9;           ///< candidates for the beginning o
 /// 0.0113 as "1.13 %": enough digits to tell it from the one asked.
 std::string percent(double ratio) { return fmt::format("{:.3g} %", 100.0 * ratio); }
 
-bool at_limit(const SizingRule& rule, const Sized& sized) { return sized.length.count() >= rule.limit.count() - kRounding; }
-
 }  // namespace
 
 Sized size_up(const SizingRule& rule, const Work& work, const WindowReading& whole, std::optional<std::size_t> from) {
@@ -35,6 +33,9 @@ Sized size_up(const SizingRule& rule, const Work& work, const WindowReading& who
   const WindowReading tail = tail_of(reading, out.part.from);
   out.settling = reading.elapsed - tail.elapsed;
   out.length = tail.elapsed;
+  // Between parts that count time passes too.
+  const Seconds allowed = in_parts ? std::max(out.length, Seconds(work.ended - work.began)) : out.length;
+  out.at_limit = allowed.count() >= rule.limit.count() - kRounding;
   const auto opened = tail.samples.empty() ? work.began : tail.samples.front().at;
   for (const auto& c : work.completions) out.samples += out.part.from == 0 || c.at > opened ? 1 : 0;
   if (work.completions.empty() || in_parts) {
@@ -53,7 +54,7 @@ bool long_enough(const SizingRule& rule, const Sized& sized) {
       rule.settle_limit > Seconds(0) && !sized.part.steady && sized.settling + sized.length < rule.settle_limit + rule.shortest;
   if (settling || sized.samples < rule.samples) return false;
   const bool known = rule.energy_error <= 0.0 || (sized.energy_error && *sized.energy_error <= rule.energy_error);
-  return known || at_limit(rule, sized);
+  return known || sized.at_limit;
 }
 
 std::vector<std::string> remarks_of(const SizingRule& rule, const Sized& sized) {
@@ -67,7 +68,7 @@ std::vector<std::string> remarks_of(const SizingRule& rule, const Sized& sized) 
                               sized.part.moved.empty() ? "power" : sized.part.moved, trend.change > 0.0 ? "rose" : "fell",
                               percent(std::abs(trend.change) / minutes), percent(trend.std_error / minutes)));
   }
-  if (rule.energy_error > 0.0 && sized.energy_error.value_or(INFINITY) > rule.energy_error && at_limit(rule, sized)) {
+  if (rule.energy_error > 0.0 && sized.energy_error.value_or(INFINITY) > rule.energy_error && sized.at_limit) {
     out.push_back(fmt::format(
         "{}{} ({} asked; the window ended at its limit of {:.3g} s)", kUndecidedEnergy,
         sized.energy_error ? "energy is known to " + percent(*sized.energy_error) + " only" : "nothing is known of the energy's error",

@@ -27,6 +27,7 @@ struct Sized {
   Seconds length{0};                   ///< of the window
   std::optional<double> energy_error;  ///< relative; absent where nothing is known of it
   std::size_t samples = 0;             ///< latencies in the window
+  bool at_limit = false;               ///< no more time was allowed
 };
 
 /// Pure. `reading` may be of a window that is still open. `from`: the block at which the window was found to begin before; absent: it is

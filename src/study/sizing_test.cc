@@ -114,6 +114,17 @@ TEST(WindowSize, ABatchAcrossTheBeginningCountsByItsShare) {
   EXPECT_NEAR(metrics.at(std::string(kThroughput)).value, 8.0 / 4.0 + 18.0, 1e-9);
 }
 
+TEST(WindowSize, BatchesThatOverlapCountWholeWhereTheyEnd) {
+  MeteredRun run = run_of(2.0, ten);
+  run.work.completions.clear();
+  for (int worker = 0; worker < 4; ++worker) {  // each half a second a batch, at moments of its own
+    for (int i = 0; i < 4; ++i) run.work.completions.push_back({Clock::TimePoint(Seconds(0.1 + 0.1 * worker + 0.5 * i)), Seconds(0.5), 1});
+  }
+  std::stable_sort(run.work.completions.begin(), run.work.completions.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
+  run.work.inferences = 16;
+  EXPECT_NEAR(measure(run.work, run.reading, {}).at(std::string(kThroughput)).value, 8.0, 1e-9);
+}
+
 TEST(WindowSize, WithoutSingleBatchesNothingIsLeftOut) {
   MeteredRun run = run_of(
       2.0, [](double t) { return t < 0.4 ? 20.0 : 10.0; }, 0.002);

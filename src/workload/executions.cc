@@ -12,6 +12,10 @@
 namespace polythrottle {
 namespace {
 
+/// From its start on, a program that ends by itself may take the longer of these, and the patience for its loading.
+constexpr Seconds kLongestPart{60.0};
+constexpr double kLongestPartWindows = 20.0;
+
 class ExecutionWorkload final : public Workload {
  public:
   ExecutionWorkload(Clock& clock, Launcher& launcher, CommandOptions options)
@@ -97,6 +101,14 @@ class ExecutionWorkload final : public Workload {
         if (part_.began && !part_.ended) part_.ended = heard.at;
       } else if (stop.stop_requested()) {
         return {};
+      }
+      const Seconds longest = options_.patience + std::max(kLongestPart, kLongestPartWindows * options_.window);
+      if (heard.at - part_.started >= longest && !ended_ && !done()) {
+        return fail(
+            Errc::kTimeout,
+            fmt::format("the command goes on and does not end, {:.4g} s after its start{}{}", (heard.at - part_.started).count(),
+                        never_matched(), program_.last_words()),
+            "a program that does not end by itself is read by its batches, or needs --pattern end=...; --command-timeout gives it longer");
       }
       if (heard.at - last_ >= options_.patience && !ended_) {
         return fail(Errc::kTimeout,

@@ -47,7 +47,8 @@ class StepWorkload final : public Workload {
     const Seconds shortest = std::min(kShortestWarmUp, options_.longest_warm_up);
     TRY_STATUS(window(options_.longest_warm_up, stop, [&](const TimedPart& part, Clock::TimePoint now) {
       if (!part.completions.empty()) steadiness.add(part.completions.back().latency.count());
-      return now - *part.began >= shortest && steadiness.steady();
+      const Seconds lasted = now - *part.began;
+      return (lasted >= shortest && steadiness.steady()) || lasted >= options_.longest_warm_up;
     }));
     steady_ = part_.completions.empty() || steadiness.steady();
     return {};
@@ -88,8 +89,11 @@ class StepWorkload final : public Workload {
       parts.put_into(work);
       work.ended = clock_.now();
       const bool whole = counted >= budget.at_least && parts.latencies() >= budget.samples;
-      if (work.cut_short && whole) work.cut_short = false;
-      if (work.cut_short || (whole && (!budget.enough || budget.enough(work)))) break;
+      if (work.cut_short) {  // certainly broken: nobody needs more; a sample that is whole stands
+        work.cut_short = !whole;
+        break;
+      }
+      if (whole && (!budget.enough || budget.enough(work))) break;
     }
     return work;
   }
