@@ -67,6 +67,7 @@ void print_absent_knobs(const Machine& machine, bool all) {
 void print_meter(const MeterInfo& info, bool by_default) {
   std::string when;
   if (by_default) when = info.gpu_alone ? ", used by default for work on this GPU" : ", used by default";
+  if (by_default && info.estimated) when = ", used by tune where there is no sensor";
   if (info.only_by_name) when = ", only with --meter " + info.name;
   fmt::print("  {}  {}{}\n    covers {}\n    error {}\n", info.name, info.estimated ? "estimated" : "measured", when, info.boundary,
              info.error);

@@ -166,6 +166,12 @@ class RealProcess final : public Process {
     }
   }
 
+  bool wants_terminal() const override {
+    siginfo_t info{};
+    if (exit_ || ::waitid(P_PID, static_cast<id_t>(pid_), &info, WSTOPPED | WNOHANG | WNOWAIT) != 0 || info.si_pid != pid_) return false;
+    return info.si_status == SIGTTIN || info.si_status == SIGTTOU;
+  }
+
   std::optional<Exit> ended() override {
     if (exit_ || !lines_.empty()) return lines_.empty() ? exit_ : std::nullopt;
     if (!over()) return std::nullopt;

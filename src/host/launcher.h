@@ -59,6 +59,9 @@ class Process {
   /// Waits for its end, at most until `deadline`; its output is read on meanwhile. The time at which it was seen to end, as close behind
   /// the end as the kernel tells; nothing if it runs on.
   virtual std::optional<Clock::TimePoint> wait(Clock::TimePoint deadline) = 0;
+  /// Has the kernel stopped it because it read from or wrote to the terminal of a group that is not its own (SIGTTIN, SIGTTOU)? It then
+  /// never ends by itself. What it has started is not looked at.
+  virtual bool wants_terminal() const { return false; }
   /// How it ended, once it has and all its lines are read.
   virtual std::optional<Exit> ended() = 0;
   /// SIGTERM to the whole group; what is left of it after `grace` gets SIGKILL. Calling it again does nothing.

@@ -275,6 +275,13 @@ TEST_F(RealLauncher, WaitsForTheEnd) {
   EXPECT_EQ(process->ended()->code, 7);
 }
 
+TEST_F(RealLauncher, SeesAProgramThatWantsTheTerminal) {
+  auto process = shell("kill -TTIN $$; sleep 60");
+  for (const auto until = soon(); !process->wants_terminal() && clock->now() < until;) process->wait(clock->now() + Seconds(0.01));
+  EXPECT_TRUE(process->wants_terminal());
+  EXPECT_FALSE(shell("exec sleep 60")->wants_terminal());
+}
+
 TEST_F(RealLauncher, DropsOutputThatNobodyWants) {
   auto process = *launcher->start(Program{.words = {"sh", "-c", "seq 100000; exit 3"}, .output = Output::kDropped});
   ASSERT_TRUE(process->wait(soon()).has_value());

@@ -71,7 +71,10 @@ class ExternalMeter : public Meter {
     if (ended_) return failed(*ended_);
     const Seconds silence = now - std::max(series_.arrived(), restarted_at_);
     const Seconds patience = std::max(kShortestStall, kStallRefreshes * info_.refresh);
-    if (silence > patience || series_.readings() == 0) {
+    if (series_.readings() == 0 && silence <= patience) {
+      return failed({Errc::kCorrupt, fmt::format("{}, and no reading since", last_fault_), {}});
+    }
+    if (silence > patience) {
       return failed({Errc::kTimeout,
                      fmt::format("no reading for {:.1f} s, and one comes every {:.3g} s", silence.count(), info_.refresh.count()),
                      "look at what the script waits for"});
@@ -108,6 +111,7 @@ class ExternalMeter : public Meter {
     if (!line) {
       Error why = line.error();
       why.what = fmt::format("line {}: {}", lines_, why.what);
+      last_fault_ = why.what;
       if (!broken_) broken_ = std::move(why);
       start_anew(arrived);
     }
@@ -155,6 +159,7 @@ class ExternalMeter : public Meter {
   ExternalSeries series_;
   std::size_t lines_ = 0;
   std::optional<Error> broken_;  ///< the first line that made no sense, until it is told
+  std::string last_fault_;       ///< what was wrong with the last such line
   std::optional<Error> ended_;
   Clock::TimePoint restarted_at_;
   Joules past_, begun_at_, highest_;

@@ -68,8 +68,11 @@ class MeterWindow : public Window {
   MeterWindow(Clock& clock, Meter& meter, Seconds block) : clock_(clock), meter_(meter), schedule_(meter.info(), block) {}
 
   Status start() {
-    TRY(MeterSample first, timed_read());
-    samples_.push_back(std::move(first));
+    auto first = timed_read();
+    // A fault is told once, by the reading after it: what went wrong before the window is none of its.
+    if (!first && first.error().code == Errc::kCorrupt) first = timed_read();
+    if (!first) return tl::unexpected<Error>(first.error());
+    samples_.push_back(std::move(*first));
     began_ = clock_.now();
     ticker_ = clock_.every(schedule_.slot(), [this] { tick(); });
     return {};

@@ -30,7 +30,15 @@ Result<CommandRun> CommandMeter::run(const Program& program, const std::stop_tok
   const auto began = host_.clock.now();
   TRY(const auto process, launcher_.start(program));
   auto end = process->wait(began);
-  while (!end && !stop.stop_requested()) end = process->wait(host_.clock.now() + kLookForStop);
+  while (!end && !stop.stop_requested()) {
+    if (process->wants_terminal()) {
+      process->stop(Seconds(0));
+      return fail(Errc::kIo,
+                  "measure " + program.words.front() + ": it was stopped because it wants the terminal, which a measured program has not",
+                  "give it what it asks for by a file or a pipe, or with script(1)");
+    }
+    end = process->wait(host_.clock.now() + kLookForStop);
+  }
   if (!end) {
     process->stop(kGrace);
     out.interrupted = true;

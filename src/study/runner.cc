@@ -88,7 +88,7 @@ class Run {
       if (trial.state != TrialState::kCompleted && hopeless) {
         return fail(Errc::kIo,
                     fmt::format("the reference setting ({}) could not be measured: {}", device_.reference.text(), trial.outcome.note),
-                    "name another with --reference");
+                    trial.state == TrialState::kVoid || trial.state == TrialState::kFailed ? "" : "name another with --reference");
       }
     }
     return true;
