@@ -124,7 +124,12 @@ tl::expected<std::unique_ptr<Meter>, Failure> open_meter(const MeterFlags& flags
   return std::move(*meter);
 }
 
-int start_failure(const Error& error) { return error.code == Errc::kNotFound ? kExitNotFound : kExitNotExecutable; }
+/// As a shell answers: 127 for a program that is not there, 126 for one that cannot be started. One that was started and wants what it
+/// cannot have (kUnsupported) is an ordinary failure.
+int start_failure(const Error& error) {
+  if (error.code == Errc::kUnsupported) return kExitFailure;
+  return error.code == Errc::kNotFound ? kExitNotFound : kExitNotExecutable;
+}
 
 /// Is there something to read that several runs could not share?
 bool input_is_data() {

@@ -33,7 +33,7 @@ Result<CommandRun> CommandMeter::run(const Program& program, const std::stop_tok
   while (!end && !stop.stop_requested()) {
     if (process->wants_terminal()) {
       process->stop(Seconds(0));
-      return fail(Errc::kIo,
+      return fail(Errc::kUnsupported,
                   "measure " + program.words.front() + ": it was stopped because it wants the terminal, which a measured program has not",
                   "give it what it asks for by a file or a pipe, or with script(1)");
     }
