@@ -1,10 +1,14 @@
 # Folders of src/ become static libraries; who links whom is read from src/LAYERS, so a forbidden dependency fails to link as well as
 # failing the test `layers`.
 
-# polythrottle_drivers(FOLDER TYPE [EXCEPT stems...] [ALSO stems...]): writes FOLDER_drivers() returning an array of all driver constants of
-# the folder. A driver has no header, for nobody names it; EXCEPT: sources without a header that are none; ALSO: drivers with one.
+# polythrottle_drivers(FOLDER TYPE [EXCEPT stems...] [ALSO stems...] [HEADER name]): writes FOLDER_drivers() returning an array of all driver
+# constants of the folder. A driver has no header, for nobody names it; EXCEPT: sources without a header that are none; ALSO: drivers with
+# one. HEADER declares FOLDER_drivers(); FOLDER.h if it is not given.
 function(polythrottle_drivers folder type)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "EXCEPT;ALSO")
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "HEADER" "EXCEPT;ALSO")
+  if(NOT arg_HEADER)
+    set(arg_HEADER ${folder}.h)
+  endif()
   file(GLOB files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${folder}/*.cc)
   list(FILTER files EXCLUDE REGEX "_test\\.cc$")
   set(declarations "")
@@ -18,7 +22,7 @@ function(polythrottle_drivers folder type)
   endforeach()
   set(out ${CMAKE_BINARY_DIR}/generated/${folder}_drivers.cc)
   file(CONFIGURE OUTPUT ${out} CONTENT "// Generated from the files of src/${folder}.
-#include \"${folder}/${folder}.h\"
+#include \"${folder}/${arg_HEADER}\"
 #include <array>
 namespace polythrottle {
 namespace ${folder}_driver {
