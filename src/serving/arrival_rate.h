@@ -24,6 +24,7 @@ class ArrivalRate {
 
   double window_;  // s
   double weight_ = 0.0, sum_ = 0.0, squares_ = 0.0;
+  double assumed_ = kPriorBins;  ///< bins of Poisson arrivals at whatever the rate turns out to be; none if one was expected
   double bin_start_ = 0.0;
   double count_ = 0.0;
 };

@@ -14,6 +14,8 @@
 #include "serving/arrival_rate.h"
 #include "serving/decision.h"
 #include "serving/policy.h"
+#include "serving/progress.h"
+#include "serving/queue.h"
 #include "serving/row_choice.h"
 #include "serving/state.h"
 
@@ -84,15 +86,67 @@ class Core {
   /// A step in progress ends first.
   std::vector<Action> cancel(Time now, JobId job);
 
-  /// Jobs that are not finished, in the order they were submitted.
-  std::span<const PendingJob> jobs() const;
-  std::size_t queued() const;
-  bool idle() const;  ///< nothing runs and nothing waits (jobs may be pending)
-  std::size_t row() const;
-  const ArrivalEstimate arrivals() const;
-  const interference::Predictor& predictor() const;
-  /// The latest decisions, oldest first. A decision equal to the one before it (the same wait for the same reason) is kept once.
-  const std::deque<DecisionRecord>& records() const;
+  /// Jobs that are not finished, in the order they were submitted. Valid until the next event.
+  std::span<const PendingJob> jobs() const { return pending_; }
+  std::size_t queued() const { return queue_.size(); }
+  /// Nothing runs and nothing waits; jobs may be pending.
+  bool idle() const { return queue_.empty() && !batch_ && !step_; }
+  std::size_t row() const { return row_; }
+  ArrivalEstimate arrivals(Time now) const { return rate_.estimate(now); }
+  const interference::Predictor& predictor() const { return *predictor_; }
+  /// The latest decisions, oldest first. One that says what the one before it said (the same wait for the same reason) is kept once.
+  const std::deque<DecisionRecord>& records() const { return records_; }
+
+ private:
+  struct BatchInProgress {
+    RunningBatch seen;
+    std::vector<Request> requests;
+    std::uint64_t record = 0;
+    Progress progress;
+    Seconds overlap{0};                      ///< with steps, so far
+    std::optional<interference::Step> step;  ///< the last one beside it
+    bool clean = true;                       ///< the row did not change meanwhile
+  };
+  struct StepInProgress {
+    RunningStep seen;
+    interference::Step step;
+    std::uint64_t record = 0;
+    Progress progress;
+    Seconds overlap{0};
+    bool clean = true;
+  };
+
+  std::vector<Action> react(Time now);
+  ServingState view(Time now) const;
+  void start_batch(Time now, int size, const DecisionRecord& about, std::vector<Action>& actions);
+  void start_step(Time now, JobId job, int items, const DecisionRecord& about, std::vector<Action>& actions);
+  void drop(Time now, RequestId request, Cause cause, std::vector<Action>& actions);
+  /// The speed of what runs has changed, or is about to: brings progress up to date and predicts its end anew.
+  void refresh(Time now);
+  void learn_overlap(Time now);
+  std::uint64_t note(Time now, DecisionRecord record);
+  void ended(std::uint64_t record, Seconds actual);
+  PendingJob* find_job(JobId id);
+  /// The earliest end of all jobs and this one, at the fastest row and at the rate requests come now.
+  Time earliest_end(Time now, const JobSpec& job) const;
+
+  CoreOptions options_;
+  std::unique_ptr<Policy> policy_;
+  std::unique_ptr<interference::Predictor> predictor_;
+  std::unique_ptr<RowChoice> row_choice_;
+  ArrivalRate rate_;
+  Time now_{0};
+  Queue queue_;
+  std::optional<BatchInProgress> batch_;
+  std::optional<StepInProgress> step_;
+  std::vector<PendingJob> pending_;
+  std::deque<JobSpec> specs_;  ///< a deque, so that they stay where they are; one per job ever submitted
+  std::size_t row_ = 0;
+  std::optional<std::size_t> applying_;
+  bool draining_ = false;
+  std::uint64_t last_batch_ = 0, last_step_ = 0, last_job_ = 0, last_record_ = 0;
+  Time overlap_since_{0};  ///< while a batch and a step run: since when that is counted
+  std::deque<DecisionRecord> records_;
 };
 
 }  // namespace polythrottle::serving

@@ -65,8 +65,8 @@ struct DecisionRecord {
   std::optional<Seconds> actual;     ///< how long it took; once it has ended
 };
 
-/// "12.345 s: ran 4 requests beside fine-tuning, because the earliest deadline (in 212 ms) leaves room for 187 ms (expected 171 ms); it
-/// took 169 ms." One sentence, no newline.
+/// "12.345 s: ran 4 requests beside fine-tuning, because the earliest deadline (in 212 ms) allows no longer wait (expected 171 ms, planned
+/// for 187 ms); it took 169 ms." One sentence, no newline; numbers that are not finite are left out.
 std::string sentence(const DecisionRecord& record);
 
 }  // namespace polythrottle::serving

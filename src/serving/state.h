@@ -89,7 +89,8 @@ struct ServingState {
   std::span<const Request> queue;  ///< by deadline, then by arrival; none is in a batch
   std::optional<RunningBatch> batch;
   std::optional<RunningStep> step;
-  std::span<const PendingJob> jobs;  ///< in the order they were submitted
+  std::optional<interference::Step> step_cost;  ///< what `step` is to the predictor
+  std::span<const PendingJob> jobs;             ///< in the order they were submitted
   std::span<const Row> rows;
   std::size_t row = 0;                  ///< in force
   std::optional<std::size_t> applying;  ///< on its way: until it is in force, either may be

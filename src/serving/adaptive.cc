@@ -1,0 +1,106 @@
+// Ours. A step of fine-tuning begins only if, looking ahead over its whole length, the probability that any request misses its deadline
+// because of it stays under a budget; the largest piece for which that holds. Batches are as large as their deadlines allow beside a step,
+// because a larger batch leaves more of the device to fine-tuning.
+
+#include <algorithm>
+#include <array>
+
+#include "base/stats.h"
+#include "serving/batcher.h"
+#include "serving/forecast.h"
+#include "serving/pieces.h"
+#include "serving/policy.h"
+
+namespace polythrottle::serving {
+namespace {
+
+/// Where a look ahead holds, it is repeated with rarer arrivals, to say how small the risk is; these, as normal quantiles.
+constexpr std::array kFurther = {3.0, 4.0};
+
+class Adaptive final : public Policy {
+ public:
+  explicit Adaptive(const PolicyOptions& options)
+      : budget_(options.budget), quantile_(normal_quantile(1.0 - options.budget)), wait_(options.wait) {}
+
+  Decision decide(const ServingState& state) const override {
+    const PendingJob* job = next_job(state);
+    const bool known = state.predictor->calibrated();
+    std::optional<interference::Step> step = state.step_cost;
+    if (!step && job != nullptr && known) step = interference::Step{job->spec->cost, pieces_now(*job).front()};
+    BatchTimes times(state, 1.0 - budget_, step);
+    // Steps follow one another while a job is pending, so a batch is planned as though one ran beside it throughout.
+    const BatchRules rules{.wait = wait_, .expects_steps = step.has_value() && job != nullptr};
+    BatchPlan plan = plan_batch(state, rules, times);
+    Decision decision;
+    decision.drops = std::move(plan.drops);
+    decision.batch = plan.run;
+    decision.wake = plan.wake;
+    decision.about_batch = std::move(plan.about);
+    // What changes the queue is carried out first; then it is asked again.
+    if (state.step || state.jobs.empty() || !decision.drops.empty() || decision.batch > 0) return decision;
+    admit(state, job, known, decision);
+    return decision;
+  }
+
+ private:
+  void admit(const ServingState& state, const PendingJob* job, bool known, Decision& decision) const {
+    DecisionRecord& about = decision.about_step;
+    about.act = Act::kHoldStep;
+    about.beside = state.batch.has_value();
+    about.budget = budget_;
+    if (job == nullptr) {
+      about.cause = Cause::kPaused;
+      return;
+    }
+    if (!known) {
+      about.cause = Cause::kNotCalibrated;
+      return;
+    }
+    if (state.applying) {
+      about.cause = Cause::kBetweenRows;
+      return;
+    }
+    about.cause = Cause::kRisk;
+    for (const int piece : pieces_now(*job)) {
+      const std::optional<interference::Step> step = interference::Step{job->spec->cost, piece};
+      BatchTimes times(state, 1.0 - budget_, step);
+      const int cap = cap_with_room(state, times, true);
+      const interference::Prediction length = state.predictor->step(state.in_force().speeds, *step, state.batch ? 1.0 : 0.0);
+      about.size = piece;
+      about.predicted = length.mean;
+      if (!deadlines_hold(state, *step, quantile_, cap, times)) continue;
+      about.cause = Cause::kSlack;
+      about.risk = budget_;
+      for (const double rarer : kFurther) {
+        if (rarer <= quantile_) continue;
+        if (!deadlines_hold(state, *step, rarer, cap, times)) break;
+        about.risk = 1.0 - normal_cdf(rarer);
+      }
+      decision.job = job->id;
+      decision.items = piece;
+      return;
+    }
+    // Time alone can make room too: the rate seen falls while nothing comes.
+    const Time again = state.now + state.slo / 4.0;
+    decision.wake = decision.wake ? std::min(*decision.wake, again) : again;
+  }
+
+  double budget_;
+  double quantile_;
+  bool wait_;
+};
+
+std::unique_ptr<Policy> make(const PolicyOptions& options) { return std::make_unique<Adaptive>(options); }
+
+}  // namespace
+}  // namespace polythrottle::serving
+
+namespace polythrottle::serving_driver {
+
+extern const serving::PolicyDriver adaptive;
+constinit const serving::PolicyDriver adaptive{
+    .name = "adaptive",
+    .summary = "fine-tunes where the risk to every deadline, looked ahead over the step, stays under a budget",
+    .make = serving::make};
+
+}  // namespace polythrottle::serving_driver

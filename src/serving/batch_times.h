@@ -1,0 +1,43 @@
+#pragma once
+// How long batches of every size take in one state: predictions, asked for once and kept for the rest of a decision.
+
+#include <vector>
+
+#include "base/units.h"
+#include "serving/state.h"
+
+namespace polythrottle::serving {
+
+/// Lives for one decision. `probability`: of the bound that is held against deadlines. `step`: what runs, or would run, beside.
+class BatchTimes {
+ public:
+  BatchTimes(const ServingState& state, double probability, const std::optional<interference::Step>& step);
+
+  /// Not more than this at a time: the tuned batch of the row in force, and of the one on its way.
+  int cap() const { return cap_; }
+  /// Bounds, and medians, of a batch of 1 <= size <= cap. Beside without a step is alone.
+  Seconds alone(int size) { return at(size).alone; }
+  Seconds beside(int size) { return at(size).beside; }
+  Seconds alone_median(int size) { return at(size).alone_median; }
+  Seconds beside_median(int size) { return at(size).beside_median; }
+  /// Of a batch that begins when the step beside it has `step_left` to go, and ends alone where that is not enough.
+  Seconds mixed(int size, Seconds step_left) { return mix(beside(size), alone(size), step_left); }
+  Seconds mixed_median(int size, Seconds step_left) { return mix(beside_median(size), alone_median(size), step_left); }
+
+  static Seconds mix(Seconds beside, Seconds alone, Seconds step_left);
+
+ private:
+  struct Entry {
+    bool known = false;
+    Seconds alone{0}, beside{0}, alone_median{0}, beside_median{0};
+  };
+  const Entry& at(int size);
+
+  const ServingState& state_;
+  double probability_;
+  const std::optional<interference::Step>& step_;
+  int cap_;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace polythrottle::serving

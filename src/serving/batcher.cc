@@ -1,0 +1,117 @@
+#include "serving/batcher.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace polythrottle::serving {
+namespace {
+
+/// Times nearer than this are one: a wake-up comes when it was asked for, give or take rounding.
+constexpr Seconds kInstant{1e-9};
+
+class Planner {
+ public:
+  Planner(const ServingState& state, const BatchRules& rules, BatchTimes& times) : state_(state), rules_(rules), times_(times) {
+    cap_ = rules.cap > 0 ? std::min(rules.cap, times.cap()) : times.cap();
+    if (rules.leave_room) cap_ = std::min(cap_, cap_with_room(state, times, rules.expects_steps));
+  }
+
+  BatchPlan plan() {
+    drop();
+    const auto waiting = state_.queue.subspan(plan_.drops.size());
+    plan_.about.queued = waiting.size();
+    if (waiting.empty()) return std::move(plan_);
+    const Time deadline = waiting.front().deadline;
+    plan_.about.slack = deadline - state_.now;
+    if (state_.batch) {
+      // Whoever cannot be served any more hears of it at once.
+      plan_.wake = deadline;
+      return std::move(plan_);
+    }
+    const int there = static_cast<int>(std::min<std::size_t>(waiting.size(), static_cast<std::size_t>(cap_)));
+    int size = there;
+    while (size > 0 && state_.now + bound(size) > deadline + kInstant) --size;
+    if (size == 0) {
+      size = there;
+      while (size > 1 && state_.now + median(size) > deadline + kInstant) --size;
+      // Nobody waits for a request that is late in any case.
+      if (state_.now + median(size) > deadline + kInstant) size = there;
+      return run(size, Cause::kShrunk);
+    }
+    if (size == cap_) return run(size, Cause::kFull);
+    if (size < there) return run(size, Cause::kShrunk);
+    if (!rules_.wait) return run(size, Cause::kWorthNoWait);
+    const Time latest = deadline - bound(size + 1);
+    if (state_.now >= latest - kInstant) return run(size, Cause::kDeadline);
+    plan_.wake = latest;
+    tell(size, Act::kWaitForMore, Cause::kRoomForMore);
+    plan_.about.until = latest;
+    return std::move(plan_);
+  }
+
+ private:
+  void drop() {
+    const Time start = state_.batch ? std::max(state_.now, state_.batch->expected_end) : state_.now;
+    for (const Request& request : state_.queue) {
+      if (state_.now > request.deadline) {
+        plan_.drops.push_back({request.id, Cause::kExpired});
+      } else if (rules_.drop_hopeless && start + times_.mixed_median(1, step_left(start)) > request.deadline + kInstant) {
+        plan_.drops.push_back({request.id, Cause::kHopeless});
+      } else {
+        return;  // those behind it have more time
+      }
+    }
+  }
+
+  Seconds step_left(Time start) const {
+    if (!rules_.sees_steps || !state_.step) return Seconds(0);
+    return state_.step->expected_end - start;
+  }
+  Seconds bound(int size) {
+    if (rules_.expects_steps) return times_.beside(size);
+    return rules_.sees_steps ? times_.mixed(size, step_left(state_.now)) : times_.alone(size);
+  }
+  Seconds median(int size) {
+    if (rules_.expects_steps) return times_.beside_median(size);
+    return rules_.sees_steps ? times_.mixed_median(size, step_left(state_.now)) : times_.alone_median(size);
+  }
+
+  void tell(int size, Act act, Cause cause) {
+    plan_.about.act = act;
+    plan_.about.cause = cause;
+    plan_.about.size = size;
+    plan_.about.predicted = median(size);
+    plan_.about.bound = bound(size);
+  }
+  BatchPlan run(int size, Cause cause) {
+    plan_.run = size;
+    tell(size, Act::kBatch, cause);
+    return std::move(plan_);
+  }
+
+  const ServingState& state_;
+  const BatchRules& rules_;
+  BatchTimes& times_;
+  int cap_ = 1;
+  BatchPlan plan_;
+};
+
+}  // namespace
+
+int cap_with_room(const ServingState& state, BatchTimes& times, bool beside) {
+  const auto time = [&](int size) { return beside ? times.beside(size) : times.alone(size); };
+  int half = 1;  // the largest of which two fit one behind the other: the best there is where requests come too fast for any
+  for (int size = times.cap(); size > 1; --size) {
+    const Seconds first = time(size);
+    if (half == 1 && 2.0 * first <= state.slo) half = size;
+    if (first >= state.slo) continue;
+    const double come = std::ceil(state.arrivals.rate * first.count());
+    const int next = static_cast<int>(std::clamp(come, 1.0, static_cast<double>(times.cap())));
+    if (first + time(next) <= state.slo) return size;
+  }
+  return half;
+}
+
+BatchPlan plan_batch(const ServingState& state, const BatchRules& rules, BatchTimes& times) { return Planner(state, rules, times).plan(); }
+
+}  // namespace polythrottle::serving
