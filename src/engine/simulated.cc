@@ -17,9 +17,12 @@ class SimulatedEngine final : public Engine {
   const ModelInfo& model() const override { return info_; }
 
   Status prepare(std::int64_t batch) override {
-    if (batch < 1 || batch > kLargestBatch) {
-      return fail(Errc::kOutOfRange, "prepare " + info_.path + " for a batch of " + std::to_string(batch),
-                  "give 1 to " + std::to_string(kLargestBatch));
+    const std::string act = "prepare " + info_.path + " for a batch of " + std::to_string(batch);
+    if (batch < 1 || batch > kLargestBatch) return fail(Errc::kOutOfRange, act, "give 1 to " + std::to_string(kLargestBatch));
+    const simulation::WorkSpec work{.network = info_.path, .precision = precision_, .batch = static_cast<int>(batch)};
+    TRY(const simulation::Footprint held, simulation::footprint(work));
+    if (held.total() > machine_.board().memory()) {
+      return fail(Errc::kOutOfRange, act + ": " + machine_.board().name + " has too little memory", "give a smaller batch");
     }
     batch_ = static_cast<int>(batch);
     return {};

@@ -57,6 +57,7 @@ TEST(SimulatedEngine, RefusesABatchBelowOne) {
   const auto engine = std::move(*open_simulated(*machine, {.network = "bert-base", .precision = Precision::kFp32}));
   EXPECT_EQ(engine->prepare(0).error().code, Errc::kOutOfRange);
   EXPECT_EQ(engine->prepare(1LL << 40).error().code, Errc::kOutOfRange);
+  EXPECT_THAT(engine->prepare(65536).error().text(), HasSubstr("too little memory"));
   EXPECT_TRUE(engine->run());  // the batch is still 1
 }
 

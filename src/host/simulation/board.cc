@@ -51,7 +51,7 @@ struct ConstantInfo {
   const char* name;
   double Constants::*member;
 };
-constexpr std::array<ConstantInfo, 14> kConstants = {{
+constexpr std::array<ConstantInfo, 16> kConstants = {{
     {"matrix_macs_per_cycle", &Constants::matrix_macs_per_cycle},
     {"vector_macs_per_cycle", &Constants::vector_macs_per_cycle},
     {"dram_bytes_per_mem_cycle", &Constants::dram_bytes_per_mem_cycle},
@@ -66,6 +66,8 @@ constexpr std::array<ConstantInfo, 14> kConstants = {{
     {"throttle_gpu_hz", &Constants::throttle_gpu_hz},
     {"governor_seconds", &Constants::governor_seconds},
     {"image_gap_seconds", &Constants::image_gap_seconds},
+    {"memory_bytes", &Constants::memory_bytes},
+    {"memory_reserved_bytes", &Constants::memory_reserved_bytes},
 }};
 
 tl::unexpected<Error> corrupt(const std::string& what) { return fail(Errc::kCorrupt, "board data: " + what); }

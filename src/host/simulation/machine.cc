@@ -40,6 +40,8 @@ std::uint64_t mixed(std::uint64_t seed) {
   return seed ^ (seed >> 31);
 }
 
+Training training_of(const WorkSpec& work) { return {work.output_dimension, work.trained_layers}; }
+
 class SimulatedMachine final : public Machine {
  public:
   SimulatedMachine(const Board& board, const MachineOptions& options)
@@ -101,12 +103,14 @@ class SimulatedMachine final : public Machine {
   Result<WorkId> start(const WorkSpec& work) override {
     const std::lock_guard lock(mutex_);
     catch_up();
-    TRY(auto plan, plan_of(work));
-    if (plan.get() != last_plan_) {
-      last_plan_ = plan.get();
+    TRY(const Prepared prepared, prepare(work));
+    TRY_STATUS(fits(work, prepared.bytes));
+    if (prepared.plan.get() != last_plan_) {
+      last_plan_ = prepared.plan.get();
       noise_.visit();
     }
-    const WorkId id = execution_.start(std::move(plan), noise_.latency_factor(), now_);
+    const WorkId id = execution_.start(prepared.plan, noise_.latency_factor(), now_);
+    held_.emplace(id, prepared.bytes);
     woken_.notify_all();
     return id;
   }
@@ -463,6 +467,7 @@ class SimulatedMachine final : public Machine {
       if (!execution_.has_completions()) continue;
       for (const auto& done : execution_.take_completions()) {
         hardware_.period_ended();
+        held_.erase(done.id);
         ended_.push_back({done.id, Clock::TimePoint(done.started), Clock::TimePoint(done.finished)});
       }
       if (enough()) return false;
@@ -473,19 +478,40 @@ class SimulatedMachine final : public Machine {
 
   // --- Work --------------------------------------------------------------------------------------------------------------------
 
-  Result<std::shared_ptr<const Plan>> plan_of(const WorkSpec& work) {
-    if (work.batch < 1) return fail(Errc::kOutOfRange, "run a batch of " + std::to_string(work.batch), "give 1 or more");
-    if (work.training && work.output_dimension < 1) {
-      return fail(Errc::kOutOfRange, "fine-tune with an output dimension of " + std::to_string(work.output_dimension), "give 1 or more");
-    }
+  struct Prepared {
+    std::shared_ptr<const Plan> plan;
+    double bytes = 0.0;  ///< held while it runs
+  };
+  Result<Prepared> prepare(const WorkSpec& work) {
+    TRY(const Footprint held, footprint(work));
     TRY(const Network* network, find_network(work.network));
-    auto& plan = plans_[{network, work.precision, work.batch, work.training ? work.output_dimension : 0}];
-    if (!plan) {
-      plan = std::make_shared<const Plan>(work.training
-                                              ? training_plan(hardware_.board, *network, work.precision, work.batch, work.output_dimension)
-                                              : inference_plan(hardware_.board, *network, work.precision, work.batch));
+    const Training training = training_of(work);
+    const auto key = std::tuple(network, work.precision, work.batch, work.training ? training.output_dimension : 0,
+                                work.training ? training.trained_layers : 0);
+    Prepared& prepared = plans_[key];
+    if (!prepared.plan) {
+      prepared = {
+          std::make_shared<const Plan>(work.training ? training_plan(hardware_.board, *network, work.precision, work.batch, training)
+                                                     : inference_plan(hardware_.board, *network, work.precision, work.batch)),
+          held.total()};
     }
-    return plan;
+    return prepared;
+  }
+
+  Status fits(const WorkSpec& work, double bytes) const {
+    const auto gigabytes = [](double of) {
+      const auto tenths = static_cast<long long>(std::llround(of / 1e8));
+      return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " GB";
+    };
+    double used = 0.0;
+    for (const auto& [id, held] : held_) used += held;
+    if (bytes <= hardware_.board.memory() - used) return {};
+    return fail(Errc::kOutOfRange,
+                "start " + std::string(work.training ? "a step" : "a batch") + " of " + std::to_string(work.batch) + " of " + work.network +
+                    " in " + to_string(work.precision) + ": it needs " + gigabytes(bytes) + " of memory, and " + hardware_.board.name +
+                    " has " + gigabytes(hardware_.board.memory()) + " for work" +
+                    (used > 0.0 ? ", " + gigabytes(used) + " of it in use" : ""),
+                work.training ? "take a smaller batch or train fewer layers" : "take a smaller batch");
   }
 
   const Generation generation_;
@@ -512,11 +538,25 @@ class SimulatedMachine final : public Machine {
   Clock::TimePoint paced_from_;
 
   std::deque<Event> ended_;
-  std::map<std::tuple<const Network*, Precision, int, int>, std::shared_ptr<const Plan>> plans_;
+  std::map<std::tuple<const Network*, Precision, int, int, int>, Prepared> plans_;
+  std::map<WorkId, double> held_;  ///< bytes, of the work in progress
   const Plan* last_plan_ = nullptr;
 };
 
 }  // namespace
+
+Result<Footprint> footprint(const WorkSpec& work) {
+  if (work.batch < 1) return fail(Errc::kOutOfRange, "run a batch of " + std::to_string(work.batch), "give 1 or more");
+  if (work.training && work.output_dimension < 1) {
+    return fail(Errc::kOutOfRange, "fine-tune with an output dimension of " + std::to_string(work.output_dimension), "give 1 or more");
+  }
+  if (work.training && work.trained_layers < 1) {
+    return fail(Errc::kOutOfRange, "fine-tune the last " + std::to_string(work.trained_layers) + " layers", "give 1 or more");
+  }
+  TRY(const Network* network, find_network(work.network));
+  return work.training ? training_footprint(*network, work.precision, work.batch, training_of(work))
+                       : inference_footprint(*network, work.precision, work.batch);
+}
 
 Result<std::unique_ptr<Machine>> Machine::make(std::string_view board, const MachineOptions& options) {
   TRY(const Board* found, find_board(board));

@@ -29,8 +29,11 @@ struct WorkSpec {
   Precision precision = Precision::kFp16;
   int batch = 1;
   bool training = false;
-  int output_dimension = 1000;  ///< of the new last layer; training only
+  int output_dimension = 1000;      ///< training only, see Training
+  int trained_layers = kAllLayers;  ///< training only, see Training
 };
+/// Memory that the work holds while it runs. Errors as of Machine::start.
+Result<Footprint> footprint(const WorkSpec& work);
 
 /// A Jetson as its kernel shows it. The node tables follow docs/hardware.md; what its hardware does is physics.h.
 ///
@@ -50,8 +53,9 @@ class Machine {
   virtual Host host() = 0;
   virtual const Board& board() const = 0;
 
-  /// Begins now, beside whatever else runs. Errors: kNotFound for the network, with the names; kOutOfRange for a batch or an output
-  /// dimension below 1.
+  /// Begins now, beside whatever else runs. Errors: kNotFound for the network, with the names; kOutOfRange for a batch, an output dimension
+  /// or a number of trained layers below 1, and for work that needs more memory than the board has left beside what runs (`footprint`,
+  /// Board::memory).
   virtual Result<WorkId> start(const WorkSpec& work) = 0;
   struct Event {
     WorkId id = 0;

@@ -405,6 +405,43 @@ TEST(Machine, RailsAddUpToTheBoard) {
   EXPECT_THAT(tx2->energy("VDD").error().text(), HasSubstr("VDD_SYS_GPU"));
 }
 
+// --- Memory -------------------------------------------------------------------------------------------------------------------
+
+TEST(Machine, RefusesWorkThatItsMemoryDoesNotHold) {
+  const auto orin = make("jetson-orin");
+  WorkSpec step{.network = "efficientnet-b7", .batch = 64, .training = true};
+  ASSERT_GT(footprint(step)->total(), orin->board().memory());
+  const auto refused = orin->start(step);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::kOutOfRange);
+  EXPECT_THAT(refused.error().text(), HasSubstr("start a step of 64 of efficientnet-b7 in fp16: it needs"));
+  EXPECT_THAT(refused.error().text(), HasSubstr("jetson-orin has 31.7 GB for work"));
+  EXPECT_FALSE(orin->next_event());
+  step.trained_layers = 1;
+  EXPECT_TRUE(orin->start(step));
+}
+
+TEST(Machine, WorkInProgressHoldsMemory) {
+  const auto tx2 = make("jetson-tx2");
+  const WorkSpec work{.network = "efficientnet-b7", .precision = Precision::kFp32, .batch = 48};
+  const double bytes = footprint(work)->total();
+  ASSERT_GT(2.0 * bytes, tx2->board().memory());
+  ASSERT_LT(bytes, tx2->board().memory());
+  const WorkId first = *tx2->start(work);
+  const auto second = tx2->start(work);
+  ASSERT_FALSE(second);
+  EXPECT_THAT(second.error().text(), HasSubstr("of it in use"));
+  (void)tx2->wait_for(first);
+  EXPECT_TRUE(tx2->start(work));
+}
+
+TEST(Machine, RefusesToTrainNothing) {
+  const auto machine = make("jetson-orin");
+  const auto none = machine->start({.network = "efficientnet-b0", .training = true, .trained_layers = 0});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, Errc::kOutOfRange);
+}
+
 // --- Overlap ------------------------------------------------------------------------------------------------------------------
 
 TEST(Machine, ABatchBesideAFineTuningStepSlowsBoth) {

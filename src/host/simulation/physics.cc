@@ -8,18 +8,6 @@
 namespace polythrottle::simulation {
 namespace {
 
-double element_bytes(Precision precision) { return precision == Precision::kFp16 ? 2.0 : 4.0; }
-
-/// What one layer asks of the GPU, by the kind of unit that serves it.
-struct Work {
-  LayerKind kind = LayerKind::kElementwise;
-  double macs = 0.0;
-  double outputs = 0.0;      ///< elements computed in parallel
-  double depth = 0.0;        ///< length of the sum behind each
-  double weights = 0.0;      ///< elements
-  double activations = 0.0;  ///< elements read and written
-};
-
 /// Peak multiply-accumulates per GPU cycle that a large kernel of this kind reaches.
 double rate(const Board& board, LayerKind kind, Precision precision) {
   const Scalars& s = board.scalars;
@@ -47,34 +35,10 @@ Kernel kernel(const Board& board, const Work& work, Precision precision) {
   return result;
 }
 
-Work forward(const Layer& layer, double batch) {
-  return {layer.kind,  layer.macs * batch, layer.rows * layer.columns * batch,
-          layer.depth, layer.weights,      (layer.inputs + layer.outputs) * batch};
-}
-
-/// Gradient of a layer's inputs: the transposed product, reading the gradient of the outputs, and the activations where it is element-wise.
-Work input_gradient(const Layer& layer, double batch) {
-  Work work = forward(layer, batch);
-  if (layer.kind == LayerKind::kDense) {
-    work.outputs = layer.rows * layer.depth * batch;
-    work.depth = layer.columns;
-  } else if (layer.kind == LayerKind::kElementwise) {
-    work.activations += layer.inputs * batch;
-  }
-  return work;
-}
-
-/// Gradient of a layer's weights: the sum runs over the positions of the whole batch.
-Work weight_gradient(const Layer& layer, double batch) {
-  Work work = forward(layer, batch);
-  work.outputs = std::max(1.0, layer.columns * layer.depth);
-  work.depth = std::max(1.0, layer.rows * batch);
-  return work;
-}
-
 Plan empty_plan(const Board& board, const Network& network, Precision precision, int batch) {
   Plan plan;
   plan.board = &board;
+  plan.network = &network;
   plan.precision = precision;
   plan.batch = batch;
   plan.images = network.preprocessing.decoded_pixels > 0.0;
@@ -161,15 +125,6 @@ double leakage(const Board& board, Hertz gpu) {
 
 }  // namespace
 
-Result<Precision> find_precision(std::string_view name) {
-  for (const Precision precision : {Precision::kFp16, Precision::kFp32}) {
-    if (name == to_string(precision)) return precision;
-  }
-  return fail(Errc::kNotFound, "precision " + std::string(name) + ": unknown", "known: fp16, fp32");
-}
-
-const char* to_string(Precision precision) { return precision == Precision::kFp16 ? "fp16" : "fp32"; }
-
 Plan inference_plan(const Board& board, const Network& network, Precision precision, int batch) {
   Plan plan = empty_plan(board, network, precision, batch);
   // Repeated blocks have equal layers, so only the first of each kind is worked out.
@@ -190,25 +145,10 @@ Plan inference_plan(const Board& board, const Network& network, Precision precis
   return plan;
 }
 
-Plan training_plan(const Board& board, const Network& network, Precision precision, int batch, int output_dimension) {
+Plan training_plan(const Board& board, const Network& network, Precision precision, int batch, const Training& training) {
   Plan plan = empty_plan(board, network, precision, batch);
-  std::vector<Layer> layers = network.layers;
-  Layer& last = layers.back();
-  const double scale = output_dimension / last.columns;
-  last.columns = output_dimension;
-  last.macs *= scale;
-  last.weights *= scale;
-  last.outputs *= scale;
-  for (const Layer& layer : layers) plan.kernels.push_back(kernel(board, forward(layer, batch), precision));
-  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-    plan.kernels.push_back(kernel(board, input_gradient(*layer, batch), precision));
-    if (layer->weights > 0.0) plan.kernels.push_back(kernel(board, weight_gradient(*layer, batch), precision));
-  }
-  for (const Layer& layer : layers) {
-    // Gradient descent with momentum reads weight, gradient and momentum, and writes weight and momentum.
-    const Work update{LayerKind::kElementwise, 0.0, 0.0, 0.0, 5.0 * layer.weights, 0.0};
-    if (layer.weights > 0.0) plan.kernels.push_back(kernel(board, update, precision));
-  }
+  plan.training = true;
+  for (const Work& work : training_work(network, batch, training)) plan.kernels.push_back(kernel(board, work, precision));
   group(plan);
   return plan;
 }

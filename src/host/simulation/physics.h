@@ -13,13 +13,9 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "host/simulation/network.h"
+#include "host/simulation/work.h"
 
 namespace polythrottle::simulation {
-
-enum class Precision { kFp16, kFp32 };
-/// fp16, fp32. Errors: kNotFound, listing both.
-Result<Precision> find_precision(std::string_view name);
-const char* to_string(Precision precision);
 
 /// Clock limits as the knobs set them. `mem` and `cpu` are also the clocks; the GPU's moves between its two limits with the load.
 struct Setting {
@@ -52,6 +48,8 @@ struct Constants {
   double throttle_gpu_hz = 0.0;           ///< highest GPU clock while throttled
   double governor_seconds = 0.0;          ///< time constant with which the GPU governor follows the load
   double image_gap_seconds = 0.0;         ///< pause before each image in the load of the paper's table 3
+  double memory_bytes = 0.0;              ///< DRAM that CPU and GPU share
+  double memory_reserved_bytes = 0.0;     ///< of it, what system and runtime keep
 };
 
 /// The fitted numbers, 30 in all and the same list for every board; meaning, unit, bounds and source are in `scalar_table`.
@@ -114,6 +112,8 @@ struct Board {
   Scalars scalars;
   std::vector<Bounds> bounds;  ///< in the order of `scalar_table`
 
+  /// Bytes left to work.
+  double memory() const { return constants.memory_bytes - constants.memory_reserved_bytes; }
   /// Clocks as the board boots them: GPU floor at its lowest level, everything else at its highest.
   Setting default_setting() const;
 };
@@ -134,7 +134,9 @@ struct Kernel {
 
 /// Everything one batch (or one training step) costs, derived from the network's layers and the board's scalars.
 struct Plan {
-  const Board* board = nullptr;  ///< not owned; outlives the plan
+  const Board* board = nullptr;      ///< not owned; outlives the plan
+  const Network* network = nullptr;  ///< as above
+  bool training = false;
   Precision precision = Precision::kFp16;
   int batch = 1;
   std::vector<Kernel> kernels;      ///< in launch order
@@ -151,9 +153,8 @@ struct Plan {
   std::vector<Group> groups;
 };
 Plan inference_plan(const Board& board, const Network& network, Precision precision, int batch);
-/// One fine-tuning step: forward, gradient of inputs, gradient of weights (together about three times the arithmetic), update. The
-/// network's last layer has `output_dimension` columns instead of its own.
-Plan training_plan(const Board& board, const Network& network, Precision precision, int batch, int output_dimension);
+/// One fine-tuning step, see `training_work`: with every layer trained about three times the arithmetic of inference.
+Plan training_plan(const Board& board, const Network& network, Precision precision, int batch, const Training& training);
 
 /// How long one kernel holds the GPU, and what it does meanwhile.
 struct KernelTime {
