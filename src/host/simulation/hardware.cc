@@ -85,6 +85,8 @@ double Hardware::governor_load(bool kernels) const {
 }
 
 void Hardware::period_ended() {
+  // Works that end one after the other: what came between had no kernels, and is the beginning of the next period's pause.
+  if (span_ <= 0.0) return;
   const double elapsed = since_ - pause_ + std::min(pause_, kLongestPause);
   if (elapsed > 0.0) last_load_ = std::min(1.0, span_ / elapsed);
   last_period_ = elapsed;

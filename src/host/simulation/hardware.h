@@ -90,7 +90,7 @@ class Hardware {
   Seconds calm(bool kernels) const;
   /// Lets `step` pass from `from` on with this activity. `kernels`: the present lies between the first and the last kernel of a batch.
   void step(Seconds from, Seconds length, const Activity& activity, bool kernels, double power_factor);
-  /// A batch has ended: the governor's period is over.
+  /// A batch or a step has ended: the governor's period is over, if it had kernels.
   void period_ended();
 
  private:

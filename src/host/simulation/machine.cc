@@ -47,6 +47,7 @@ class SimulatedMachine final : public Machine {
   SimulatedMachine(const Board& board, const MachineOptions& options)
       : generation_(board.name == "jetson-tx2" ? Generation::kL4t49 : Generation::kPmQos),
         hardware_(board, generation_),
+        execution_(options.sharing),
         noise_(mixed(options.seed), options.noise),
         files_(*this),
         clock_(*this) {
@@ -458,12 +459,9 @@ class SimulatedMachine final : public Machine {
     while (until - now_ > Seconds(kInstant)) {
       const bool kernels = execution_.kernels();
       const double cores = hardware_.online_cores();
-      const Clocks clocks = hardware_.clocks();
-      const Seconds step = std::min({until - now_, execution_.boundary(clocks, cores), hardware_.calm(kernels)});
-      hardware_.step(now_, step, execution_.activity(clocks, cores), kernels, noise_.power_factor());
+      const auto [step, activity] = execution_.pass(hardware_.clocks(), cores, std::min(until - now_, hardware_.calm(kernels)), now_);
+      hardware_.step(now_, step, activity, kernels, noise_.power_factor());
       now_ = until - now_ - step <= Seconds(kInstant) ? until : now_ + step;
-      if (!execution_.cpu_busy()) continue;
-      execution_.progress(clocks, cores, step, now_);
       if (!execution_.has_completions()) continue;
       for (const auto& done : execution_.take_completions()) {
         hardware_.period_ended();
@@ -561,6 +559,7 @@ Result<Footprint> footprint(const WorkSpec& work) {
 Result<std::unique_ptr<Machine>> Machine::make(std::string_view board, const MachineOptions& options) {
   TRY(const Board* found, find_board(board));
   TRY(auto faults, parse_faults(options.faults));
+  TRY_STATUS(check(options.sharing));
   auto machine = std::make_unique<SimulatedMachine>(*found, options);
   TRY_STATUS(machine->adopt(std::move(faults)));
   return machine;

@@ -21,6 +21,7 @@ struct MachineOptions {
   bool noise = true;        ///< measurement noise: batches, power, converters
   bool wall_paced = false;  ///< a second of the machine takes a second, for `serve`; else time passes only when somebody waits
   std::string faults;       ///< see faults.h
+  Sharing sharing;          ///< of the GPU
 };
 
 /// One batch, or one step of fine-tuning.
@@ -46,7 +47,7 @@ Result<Footprint> footprint(const WorkSpec& work);
 class Machine {
  public:
   /// Errors: kNotFound for an unknown board, with the names; kInvalid for a fault plan that cannot be read, or whose path names no node of
-  /// this board or one that the fault cannot strike.
+  /// this board or one that the fault cannot strike, and for `sharing` out of its ranges.
   static Result<std::unique_ptr<Machine>> make(std::string_view board, const MachineOptions& options = {});
   virtual ~Machine() = default;
 

@@ -69,54 +69,6 @@ double cpu_voltage(const Board& board, Hertz clock) {
   return floor + (1.0 - floor) * (clock / board.cpu_levels.back());
 }
 
-/// All clock-dependent costs of a kernel; divisions by the clocks are done once per setting, not once per kernel.
-struct Timing {
-  double gpu_period;  // s per GPU cycle
-  double byte_time;   // s per DRAM byte
-  double fixed;       // s per kernel, memory latency and pipeline fill
-  double launch;      // s per kernel on the CPU
-  double overlap;
-
-  Timing(const Board& board, const Clocks& clocks, double share)
-      : gpu_period(1.0 / clocks.gpu.si()),
-        byte_time(1.0 / (board.constants.dram_bytes_per_mem_cycle * board.scalars.dram_efficiency * clocks.mem.si() * share)),
-        fixed(board.scalars.kernel_cycles / clocks.gpu.si() + board.scalars.memory_latency_cycles / clocks.mem.si()),
-        launch(board.scalars.launch_cycles / clocks.cpu.si()),
-        overlap(board.scalars.overlap) {}
-
-  double busy(const Kernel& kernel) const {
-    const double gpu = kernel.gpu_cycles * gpu_period;
-    const double memory = kernel.traffic_bytes * byte_time;
-    return fixed + std::max(gpu, memory) + overlap * std::min(gpu, memory);
-  }
-};
-
-/// One batch at fixed clocks.
-struct Totals {
-  double span = 0.0;
-  double busy = 0.0;
-  double compute = 0.0;
-  double bytes = 0.0;
-  double launches = 0.0;  // s of a CPU core
-};
-
-Totals totals(const Plan& plan, const Clocks& clocks) {
-  const Timing timing(*plan.board, clocks, 1.0);
-  Totals sum;
-  double count = 0.0;
-  for (const Plan::Group& group : plan.groups) {
-    const double busy = timing.busy(group.kernel);
-    sum.busy += group.count * busy;
-    sum.span += group.count * std::max(busy, timing.launch);
-    sum.compute += group.count * group.kernel.compute_cycles;
-    sum.bytes += group.count * group.kernel.traffic_bytes;
-    count += group.count;
-  }
-  sum.compute *= timing.gpu_period;
-  sum.launches = count * timing.launch;
-  return sum;
-}
-
 /// Leakage on the GPU rail at the reference temperature.
 double leakage(const Board& board, Hertz gpu) {
   const double voltage = gpu_voltage(board, gpu);
@@ -153,15 +105,25 @@ Plan training_plan(const Board& board, const Network& network, Precision precisi
   return plan;
 }
 
-KernelTime kernel_time(const Plan& plan, const Kernel& kernel, const Clocks& clocks, double bandwidth_share) {
-  const Timing timing(*plan.board, clocks, bandwidth_share);
-  KernelTime time;
-  time.busy = Seconds(timing.busy(kernel));
-  time.launch = Seconds(timing.launch);
-  time.wall = std::max(time.busy, time.launch);
-  time.compute = Seconds(kernel.compute_cycles * timing.gpu_period);
-  time.bytes = kernel.traffic_bytes;
-  return time;
+KernelTiming::KernelTiming(const Board& board, const Clocks& clocks, double bandwidth_share)
+    : gpu_period_(1.0 / clocks.gpu.si()),
+      byte_time_(1.0 / (board.constants.dram_bytes_per_mem_cycle * board.scalars.dram_efficiency * clocks.mem.si() * bandwidth_share)),
+      fixed_(board.scalars.kernel_cycles / clocks.gpu.si() + board.scalars.memory_latency_cycles / clocks.mem.si()),
+      launch_(board.scalars.launch_cycles / clocks.cpu.si()),
+      overlap_(board.scalars.overlap) {}
+
+Totals totals(const Plan& plan, const Clocks& clocks) {
+  const KernelTiming timing(*plan.board, clocks);
+  Totals sum;
+  for (const Plan::Group& group : plan.groups) {
+    const KernelTime time = timing.of(group.kernel);
+    sum.busy += group.count * time.busy.count();
+    sum.span += group.count * time.wall.count();
+    sum.compute += group.count * time.compute.count();
+    sum.bytes += group.count * time.bytes;
+    sum.launches += group.count * time.launch.count();
+  }
+  return sum;
 }
 
 Seconds request_time(const Plan& plan, Hertz cpu) { return Seconds(plan.request_cycles / cpu.si()); }

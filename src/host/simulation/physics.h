@@ -164,8 +164,35 @@ struct KernelTime {
   Seconds launch{0};   ///< of one CPU core
   double bytes = 0.0;  ///< moved
 };
-/// `bandwidth_share` is the part of the DRAM bandwidth left to this kernel, in (0, 1].
-KernelTime kernel_time(const Plan& plan, const Kernel& kernel, const Clocks& clocks, double bandwidth_share = 1.0);
+/// What a kernel costs at some clocks. `bandwidth_share` is the part of the DRAM bandwidth left to it, in (0, 1]. Divisions by the clocks
+/// are done once, not once per kernel.
+class KernelTiming {
+ public:
+  KernelTiming(const Board& board, const Clocks& clocks, double bandwidth_share = 1.0);
+  KernelTime of(const Kernel& kernel) const {
+    const double gpu = kernel.gpu_cycles * gpu_period_;
+    const double memory = kernel.traffic_bytes * byte_time_;
+    const double busy = fixed_ + (gpu > memory ? gpu + overlap_ * memory : memory + overlap_ * gpu);
+    return {Seconds(busy > launch_ ? busy : launch_), Seconds(busy), Seconds(kernel.compute_cycles * gpu_period_), Seconds(launch_),
+            kernel.traffic_bytes};
+  }
+
+ private:
+  double gpu_period_;  ///< s per GPU cycle
+  double byte_time_;   ///< s per DRAM byte
+  double fixed_;       ///< s per kernel, memory latency and pipeline fill
+  double launch_;      ///< s per kernel on the CPU
+  double overlap_;
+};
+/// A plan's kernels from the first to the last, alone.
+struct Totals {
+  double span = 0.0;      ///< s, wall
+  double busy = 0.0;      ///< s, as of KernelTime and so on
+  double compute = 0.0;   ///< s
+  double launches = 0.0;  ///< s of a CPU core
+  double bytes = 0.0;
+};
+Totals totals(const Plan& plan, const Clocks& clocks);
 /// CPU time before the first kernel of a batch and after the last one; the GPU idles, one core works.
 Seconds request_time(const Plan& plan, Hertz cpu);
 /// Wall time of pre-processing one batch on `preprocess_workers` cores; it runs beside the batch before. Zero without images.

@@ -141,7 +141,7 @@ TEST(SteadyState, IsTheSumOfItsKernels) {
     Seconds span{0};
     Joules energy;
     for (const Kernel& kernel : plan.kernels) {
-      const KernelTime time = kernel_time(plan, kernel, clocks);
+      const KernelTime time = KernelTiming(on, clocks).of(kernel);
       Activity activity;
       activity.gpu_busy = time.busy / time.wall;
       (plan.precision == Precision::kFp16 ? activity.gpu_compute : activity.gpu_compute_single) = time.compute / time.wall;
@@ -193,8 +193,8 @@ TEST(Kernels, LessBandwidthIsSlower) {
   const Plan plan = inference_plan(board("jetson-tx2"), network("bert-base"), Precision::kFp32, 1);
   const Setting at = plan.board->default_setting();
   for (const Kernel& kernel : plan.kernels) {
-    const KernelTime whole = kernel_time(plan, kernel, {at.gpu_max, at.mem, at.cpu});
-    const KernelTime half = kernel_time(plan, kernel, {at.gpu_max, at.mem, at.cpu}, 0.5);
+    const KernelTime whole = KernelTiming(*plan.board, {at.gpu_max, at.mem, at.cpu}).of(kernel);
+    const KernelTime half = KernelTiming(*plan.board, {at.gpu_max, at.mem, at.cpu}, 0.5).of(kernel);
     EXPECT_GE(half.wall, whole.wall);
     EXPECT_LE(whole.compute, whole.busy);
     EXPECT_LE(whole.busy, whole.wall);
