@@ -1,6 +1,7 @@
 // Ours. A step of fine-tuning begins only if, looking ahead over its whole length, the probability that any request misses its deadline
-// because of it stays under a budget; the largest piece for which that holds. Batches are as large as their deadlines allow beside a step,
-// because a larger batch leaves more of the device to fine-tuning.
+// because of it stays under a budget; the largest piece for which that holds. None begins while a batch runs: taking turns slows both down
+// and costs the switches, so the batch has the device to itself as soon as the piece before it has ended. Batches wait to grow as long as
+// the earliest deadline allows, because a larger batch leaves more of the device to fine-tuning.
 
 #include <algorithm>
 #include <array>
@@ -28,9 +29,7 @@ class Adaptive final : public Policy {
     std::optional<interference::Step> step = state.step_cost;
     if (!step && job != nullptr && known) step = interference::Step{job->spec->cost, pieces_now(*job).front()};
     BatchTimes times(state, 1.0 - budget_, step);
-    // Steps follow one another while a job is pending, so a batch is planned as though one ran beside it throughout.
-    const BatchRules rules{.wait = wait_, .expects_steps = step.has_value() && job != nullptr};
-    BatchPlan plan = plan_batch(state, rules, times);
+    BatchPlan plan = plan_batch(state, {.wait = wait_}, times);
     Decision decision;
     decision.drops = std::move(plan.drops);
     decision.batch = plan.run;
@@ -60,12 +59,16 @@ class Adaptive final : public Policy {
       about.cause = Cause::kBetweenRows;
       return;
     }
+    if (state.batch) {
+      about.cause = Cause::kAfterBatch;
+      return;
+    }
     about.cause = Cause::kRisk;
     for (const int piece : pieces_now(*job)) {
       const std::optional<interference::Step> step = interference::Step{job->spec->cost, piece};
       BatchTimes times(state, 1.0 - budget_, step);
-      const int cap = cap_with_room(state, times, true);
-      const interference::Prediction length = state.predictor->step(state.in_force().speeds, *step, state.batch ? 1.0 : 0.0);
+      const int cap = cap_with_room(state, times, false);
+      const interference::Prediction length = state.predictor->step(state.in_force().speeds, *step, 0.0);
       about.size = piece;
       about.predicted = length.mean;
       if (!deadlines_hold(state, *step, quantile_, cap, times)) continue;

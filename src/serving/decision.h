@@ -31,6 +31,7 @@ enum class Cause {
   kJobDeadline,  ///< this much must run for the job to end in time, and the budget allows it
   // kHoldStep
   kRisk,           ///< the risk would go over the budget
+  kAfterBatch,     ///< a batch runs and gets the device to itself
   kNotCalibrated,  ///< no co-run was measured: nothing is known of the interference
   kNeverBeside,    ///< this policy runs no fine-tuning
   kPaused,         ///< by the job's owner

@@ -18,6 +18,8 @@ class StepLeft {
   StepLeft(double alone, double beside) : alone_(alone), beside_(beside) {}
   bool runs() const { return share_ > 0.0; }
   double time_beside() const { return share_ * beside_; }
+  /// What `time_beside` will be after so long alone.
+  double time_beside_after(double seconds) const { return alone_ > 0.0 ? std::max(0.0, share_ - seconds / alone_) * beside_ : 0.0; }
   void idle(double seconds) { use(seconds, alone_); }
   void batch(double seconds) { use(seconds, beside_); }
 
@@ -52,9 +54,9 @@ class LookAhead {
         if (!step_.runs()) step_end_ = start;
       }
       const double limit = deadline(first_);
-      while (size > 0 && start + length(size) > limit + kInstant) --size;
+      while (size > 0 && start + length(size, 0.0) > limit + kInstant) --size;
       if (size == 0) return false;
-      run(start, length(size));
+      run(start, length(size, 0.0));
       now = start + length_;
       first_ += size;
     }
@@ -80,8 +82,13 @@ class LookAhead {
       return;
     }
     const double limit = deadline(first_);
-    // With n there, it waits until `latest(n)`, which falls with n, while the next comes at a time that grows with n.
-    const auto goes = [&](int n) { return n >= cap_ || arrival(first_ + n) > std::max(from, limit - times_.beside(n + 1).count()); };
+    // With n there, it waits until a batch of one more could only just make it; by then the step is nearer to its end.
+    const auto latest = [&](int n) {
+      const double early = limit - length(n + 1, 0.0);
+      return limit - length(n + 1, std::max(0.0, early - now));
+    };
+    // `latest` falls with n, while the next comes at a time that grows with n.
+    const auto goes = [&](int n) { return n >= cap_ || arrival(first_ + n) > std::max(from, latest(n)); };
     int low = 1, high = cap_;
     while (low < high) {
       const int middle = (low + high) / 2;
@@ -92,12 +99,13 @@ class LookAhead {
       }
     }
     size = low;
-    start = std::max(from, size >= cap_ ? arrival(first_ + size - 1) : limit - times_.beside(size + 1).count());
+    start = std::max(from, size >= cap_ ? arrival(first_ + size - 1) : latest(size));
   }
 
-  double length(int size) {
+  /// Of a batch that starts after so long without one.
+  double length(int size, double idle) {
     if (!step_.runs()) return times_.alone(size).count();
-    return times_.mixed(size, Seconds(step_.time_beside())).count();
+    return times_.mixed(size, Seconds(step_.time_beside_after(idle))).count();
   }
   void run(double start, double length) {
     length_ = length;
