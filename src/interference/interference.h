@@ -65,9 +65,10 @@ struct Samples {
 };
 
 struct Prediction {
-  Seconds mean{0};          ///< the median of a log-normal, which for a few per cent is the mean
-  double log_stddev = 0.0;  ///< of the next single observation: noise and ignorance together
-  /// Not exceeded with this probability, in (0, 1).
+  Seconds mean{0};          ///< the median, which for a scatter of a few per cent is the mean
+  double log_stddev = 0.0;  ///< of the logarithm of the next single observation: noise and ignorance together
+  /// Not exceeded with this probability, in (0, 1). The logarithm is taken to scatter as Student's t with 4 degrees of freedom does, with
+  /// this standard deviation: latencies are held up far more often than a normal distribution has it.
   Seconds upper(double probability) const;
 };
 
