@@ -44,6 +44,8 @@ struct Situation {
   Speeds speeds;
   int batch = 1;
   std::optional<Step> step;
+  /// The device had nothing to do for so long before: governors lower their clocks meanwhile, and the batch starts on those.
+  Seconds rested{0};
 };
 
 /// One batch that was seen.

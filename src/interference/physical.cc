@@ -89,6 +89,11 @@ class Physical final : public Predictor {
     out.terms = terms(unit_, at.batch, at.speeds, unit_);
     Mixer key;
     key.add(at.batch).add(at.speeds);
+    if (at.rested > Seconds(0)) {
+      out.rests = rests(unit_, at.batch, at.speeds, unit_, at.rested);
+      // Rests of about one length are one situation: four to a factor of two.
+      key.add(std::round(4.0 * std::log2(at.rested.count())));
+    }
     if (at.step && beside > 0.0) {
       out.beside = std::clamp(beside, 0.0, 1.0);
       out.waits = waits(*at.step, at.speeds, unit_);

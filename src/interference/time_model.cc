@@ -20,6 +20,7 @@ constexpr double kMemory = 32.0;  ///< observations that a situation's mean reme
 constexpr std::array<double, kTerms> kShare = {0.12, 0.01, 0.15, 0.08, 0.25, 0.12, 0.2, 0.07};
 constexpr std::array<double, kTerms> kShareSd = {0.25, 0.03, 0.3, 0.2, 0.4, 0.25, 0.4, 0.2};
 constexpr std::array<double, kWaits> kWaitSd = {0.2, 0.2};
+constexpr std::array<double, kRests> kRestSd = {0.3, 0.3};
 /// Of the slowdown that all terms share, and of single terms around it.
 constexpr double kSlowdown = 2.0, kSlowdownSd = 0.5, kSlowdownTermSd = 0.25;
 /// How far the world wanders from one observation to the next: together, and apart.
@@ -34,11 +35,11 @@ double weight_of(double residual, double variance) { return (kDegrees + 1.0) / (
 double TimeModel::scatter() const { return std::sqrt(variance_ * kDegrees / (kDegrees - 2.0)); }
 
 TimeModel::Mean TimeModel::mean(const Work& work) const {
-  const double alone = unknowns_.head<kTerms>().dot(work.terms);
+  const double alone = this->alone(work);
   Mean out;
   double beside = 0.0, seconds = alone, share = 0.0;
   if (work.beside > 0.0) {
-    beside = unknowns_.segment<kTerms>(kTerms).dot(work.terms) + unknowns_.tail<kWaits>().dot(work.waits);
+    beside = unknowns_.segment<kTerms>(kTerms).dot(work.terms) + unknowns_.segment<kWaits>(2 * kTerms).dot(work.waits);
     seconds = 1.0 / ((1.0 - work.beside) / alone + work.beside / beside);
     share = work.beside * seconds / beside;
   }
@@ -46,7 +47,8 @@ TimeModel::Mean TimeModel::mean(const Work& work) const {
   out.share = share;
   out.slope.head<kTerms>() = (1.0 - share) * work.terms;
   out.slope.segment<kTerms>(kTerms) = share * work.terms;
-  out.slope.tail<kWaits>() = share * work.waits;
+  out.slope.segment<kWaits>(2 * kTerms) = share * work.waits;
+  out.slope.tail<kRests>() = (1.0 - share) * work.rests;
   return out;
 }
 
@@ -115,6 +117,10 @@ void TimeModel::solve(double scale) {
     rows(n + kTerms + j, j) = -slowdown_ * apart;
   }
   for (int j = 0; j < kWaits; ++j) rows(n + 2 * kTerms + j, 2 * kTerms + j) = 1.0 / kWaitSd[static_cast<std::size_t>(j)];
+  for (int j = 0; j < kRests; ++j) {
+    const int place = 2 * kTerms + kWaits + j;
+    rows(n + place, place) = 1.0 / kRestSd[static_cast<std::size_t>(j)];
+  }
   const auto solved = nonnegative_least_squares(rows, right);
   if (!solved) return;  // numbers beyond all measure: what was known stays
   unknowns_ = solved->x * scale;
@@ -151,7 +157,7 @@ void TimeModel::refit(int rounds) {
       squares += weight * residual * residual;
       count += 1.0;
       if (at.share <= 0.25) continue;
-      const double alone = unknowns_.head<kTerms>().dot(seen.work.terms);
+      const double alone = this->alone(seen.work);
       const double ratio = (std::exp(seen.log_seconds) - (1.0 - at.share) * alone) / (at.share * alone);
       if (!(ratio > 0.0)) continue;
       const double trust = 1.0 / (apart + variance_ * ratio * ratio);

@@ -16,6 +16,7 @@ namespace polythrottle::interference {
 struct Work {
   Terms terms = Terms::Zero();
   Waits waits = Waits::Zero();
+  Rests rests = Rests::Zero();
   double beside = 0.0;    ///< share of the time during which the other work runs, in [0, 1]
   std::uint64_t key = 0;  ///< equal for situations that are the same but for `beside`
 };
@@ -24,7 +25,7 @@ struct Observation {
   double seconds = 0.0;
 };
 
-/// alone = terms' a, beside = terms' b + waits' c; a share w of the time beside: the harmonic mean that work done asks for,
+/// alone = terms' a + rests' r, beside = terms' b + waits' c; a share w of the time beside: the harmonic mean that work done asks for,
 /// 1 / ((1 - w) / alone + w / beside).
 ///
 /// All coefficients are at least 0 (nnls.h). They have a normal prior: how a device spends its time in general, in units of a scale that
@@ -38,7 +39,7 @@ struct Observation {
 /// the rest. Memory is bounded by that. Prediction allocates nothing.
 class TimeModel {
  public:
-  static constexpr int kUnknowns = 2 * kTerms + kWaits;
+  static constexpr int kUnknowns = 2 * kTerms + kWaits + kRests;
   static constexpr std::size_t kCells = 192;
   static constexpr int kRefitEvery = 32;
 
@@ -70,6 +71,7 @@ class TimeModel {
   };
 
   Mean mean(const Work& work) const;
+  double alone(const Work& work) const { return unknowns_.head<kTerms>().dot(work.terms) + unknowns_.tail<kRests>().dot(work.rests); }
   Cell& cell(const Work& work);
   void refit(int rounds);
   void solve(double scale);

@@ -26,7 +26,7 @@ class Adaptive final : public Policy {
   Decision decide(const ServingState& state) const override {
     const PendingJob* job = next_job(state);
     const bool known = state.predictor->calibrated();
-    std::optional<interference::Step> step = state.step_cost;
+    std::optional<interference::Step> step = state.step ? std::optional(state.step->work) : std::nullopt;
     if (!step && job != nullptr && known) step = interference::Step{job->spec->cost, pieces_now(*job).front()};
     BatchTimes times(state, 1.0 - budget_, step);
     BatchPlan plan = plan_batch(state, {.wait = wait_}, times);

@@ -24,6 +24,9 @@ class BatchTimes {
   Seconds mixed(int size, Seconds step_left) { return mix(beside(size), alone(size), step_left); }
   Seconds mixed_median(int size, Seconds step_left) { return mix(beside_median(size), alone_median(size), step_left); }
 
+  /// The bound of another prediction, at the same probability.
+  Seconds bound(const interference::Prediction& prediction) const { return prediction.upper(probability_); }
+
   static Seconds mix(Seconds beside, Seconds alone, Seconds step_left);
 
  private:
@@ -35,6 +38,7 @@ class BatchTimes {
 
   const ServingState& state_;
   double probability_;
+  Seconds rested_{0};  ///< at the latest start that the earliest deadline allows
   const std::optional<interference::Step>& step_;
   int cap_;
   std::vector<Entry> entries_;

@@ -55,7 +55,7 @@ class Planner {
     for (const Request& request : state_.queue) {
       if (state_.now > request.deadline) {
         plan_.drops.push_back({request.id, Cause::kExpired});
-      } else if (rules_.drop_hopeless && start + times_.mixed_median(1, step_left(start)) > request.deadline + kInstant) {
+      } else if (rules_.drop_hopeless && start + times_.mixed_median(1, step_left(start, false)) > request.deadline + kInstant) {
         plan_.drops.push_back({request.id, Cause::kHopeless});
       } else {
         return;  // those behind it have more time
@@ -63,17 +63,21 @@ class Planner {
     }
   }
 
-  Seconds step_left(Time start) const {
+  /// How long the step that runs now would go on beside a batch that starts then.
+  Seconds step_left(Time start, bool bound) {
     if (!rules_.sees_steps || !state_.step) return Seconds(0);
-    return state_.step->expected_end - start;
+    const RunningStep& step = *state_.step;
+    const Seconds until = state_.batch ? step.beside.mean : step.alone.mean;
+    const double share = until > Seconds(0) ? step.share_left - (start - state_.now) / until : step.share_left;
+    return std::max(0.0, share) * (bound ? times_.bound(step.beside) : step.beside.mean);
   }
   Seconds bound(int size) {
     if (rules_.expects_steps) return times_.beside(size);
-    return rules_.sees_steps ? times_.mixed(size, step_left(state_.now)) : times_.alone(size);
+    return rules_.sees_steps ? times_.mixed(size, step_left(state_.now, true)) : times_.alone(size);
   }
   Seconds median(int size) {
     if (rules_.expects_steps) return times_.beside_median(size);
-    return rules_.sees_steps ? times_.mixed_median(size, step_left(state_.now)) : times_.alone_median(size);
+    return rules_.sees_steps ? times_.mixed_median(size, step_left(state_.now, false)) : times_.alone_median(size);
   }
 
   void tell(int size, Act act, Cause cause) {

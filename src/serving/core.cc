@@ -74,11 +74,12 @@ std::vector<Action> Core::on_batch_done(Time now, BatchId batch) {
   learn_overlap(now);
   BatchInProgress done = std::move(*batch_);
   batch_.reset();
+  idle_since_ = now;
   const Seconds latency = now - done.seen.started;
   ended(done.record, latency);
   if (done.clean && latency > Seconds(0)) {
     interference::BatchSample sample;
-    sample.at = {options_.rows[row_].speeds, done.seen.size, done.step};
+    sample.at = {options_.rows[row_].speeds, done.seen.size, done.step, done.rested};
     sample.latency = latency;
     sample.beside = done.step ? std::min(1.0, done.overlap / latency) : 0.0;
     predictor_->learn({{sample}, {}});
@@ -97,10 +98,11 @@ std::vector<Action> Core::on_step_done(Time now, StepId step) {
   learn_overlap(now);
   const StepInProgress done = std::move(*step_);
   step_.reset();
+  idle_since_ = now;
   const Seconds duration = now - done.seen.started;
   ended(done.record, duration);
   if (done.clean && duration > Seconds(0)) {
-    predictor_->learn({{}, {{options_.rows[row_].speeds, done.step, duration, std::min(1.0, done.overlap / duration)}}});
+    predictor_->learn({{}, {{options_.rows[row_].speeds, done.seen.work, duration, std::min(1.0, done.overlap / duration)}}});
   }
   if (PendingJob* job = find_job(done.seen.job)) {
     job->items_done += done.seen.items;
@@ -201,13 +203,14 @@ ServingState Core::view(Time now) const {
   if (batch_) state.batch = batch_->seen;
   if (step_) {
     state.step = step_->seen;
-    state.step_cost = step_->step;
+    state.step->share_left = 1.0 - step_->progress.share(now);
   }
   if (!draining_) state.jobs = pending_;
   state.rows = options_.rows;
   state.row = row_;
   state.applying = applying_;
   state.arrivals = rate_.estimate(now);
+  if (!batch_ && !step_) state.rested = now - idle_since_;
   state.predictor = predictor_.get();
   return state;
 }
@@ -258,7 +261,11 @@ void Core::start_batch(Time now, int size, const DecisionRecord& about, std::vec
   started.seen.size = size;
   started.seen.first_deadline = started.requests.front().deadline;
   started.progress = Progress(now, Seconds(0));
-  if (step_) started.step = step_->step;
+  if (step_) {
+    started.step = step_->seen.work;
+  } else {
+    started.rested = now - idle_since_;
+  }
   started.clean = !applying_;
   RunBatch run{started.seen.id, {}};
   for (const Request& request : started.requests) run.requests.push_back(request.id);
@@ -285,7 +292,7 @@ void Core::start_step(Time now, JobId id, int items, const DecisionRecord& about
   started.seen.job = id;
   started.seen.started = now;
   started.seen.items = items;
-  started.step = {job->spec->cost, items};
+  started.seen.work = {job->spec->cost, items};
   started.progress = Progress(now, Seconds(0));
   started.clean = !applying_;
   DecisionRecord record = about;
@@ -295,7 +302,7 @@ void Core::start_step(Time now, JobId id, int items, const DecisionRecord& about
   record.queued = queue_.size();
   record.beside = batch_.has_value();
   started.record = note(now, std::move(record));
-  if (batch_) batch_->step = started.step;
+  if (batch_) batch_->step = started.seen.work;
   step_ = std::move(started);
   refresh(now);
   actions.emplace_back(RunStep{step_->seen.id, id, items});
@@ -318,13 +325,15 @@ void Core::drop(Time now, RequestId request, Cause cause, std::vector<Action>& a
 void Core::refresh(Time now) {
   const interference::Speeds& speeds = options_.rows[row_].speeds;
   if (batch_) {
-    interference::Situation at{speeds, batch_->seen.size, std::nullopt};
-    if (step_) at.step = step_->step;
+    interference::Situation at{speeds, batch_->seen.size, std::nullopt, batch_->rested};
+    if (step_) at.step = step_->seen.work;
     batch_->progress.change(now, predictor_->batch(at).mean);
     batch_->seen.expected_end = now + batch_->progress.left(now);
   }
   if (step_) {
-    step_->progress.change(now, predictor_->step(speeds, step_->step, batch_ ? 1.0 : 0.0).mean);
+    step_->seen.alone = predictor_->step(speeds, step_->seen.work, 0.0);
+    step_->seen.beside = predictor_->step(speeds, step_->seen.work, 1.0);
+    step_->progress.change(now, batch_ ? step_->seen.beside.mean : step_->seen.alone.mean);
     step_->seen.expected_end = now + step_->progress.left(now);
   }
 }

@@ -105,11 +105,11 @@ class Core {
     Progress progress;
     Seconds overlap{0};                      ///< with steps, so far
     std::optional<interference::Step> step;  ///< the last one beside it
+    Seconds rested{0};                       ///< nothing had run for so long before
     bool clean = true;                       ///< the row did not change meanwhile
   };
   struct StepInProgress {
     RunningStep seen;
-    interference::Step step;
     std::uint64_t record = 0;
     Progress progress;
     Seconds overlap{0};
@@ -145,6 +145,7 @@ class Core {
   std::optional<std::size_t> applying_;
   bool draining_ = false;
   std::uint64_t last_batch_ = 0, last_step_ = 0, last_job_ = 0, last_record_ = 0;
+  Time idle_since_{0};     ///< while nothing runs
   Time overlap_since_{0};  ///< while a batch and a step run: since when that is counted
   std::deque<DecisionRecord> records_;
 };

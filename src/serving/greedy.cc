@@ -15,7 +15,8 @@ class Greedy final : public Policy {
   explicit Greedy(const PolicyOptions& options) : wait_(options.wait) {}
 
   Decision decide(const ServingState& state) const override {
-    BatchTimes times(state, kProbability, std::nullopt);
+    const std::optional<interference::Step> none;
+    BatchTimes times(state, kProbability, none);
     BatchPlan plan = plan_batch(state, {.wait = wait_, .drop_hopeless = false, .sees_steps = false}, times);
     Decision decision;
     decision.drops = std::move(plan.drops);

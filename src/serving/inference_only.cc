@@ -14,7 +14,8 @@ class InferenceOnly final : public Policy {
   explicit InferenceOnly(const PolicyOptions& options) : wait_(options.wait) {}
 
   Decision decide(const ServingState& state) const override {
-    BatchTimes times(state, kProbability, state.step_cost);
+    const std::optional<interference::Step> step = state.step ? std::optional(state.step->work) : std::nullopt;
+    BatchTimes times(state, kProbability, step);
     BatchPlan plan = plan_batch(state, {.wait = wait_}, times);
     Decision decision;
     decision.drops = std::move(plan.drops);

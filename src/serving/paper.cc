@@ -18,7 +18,7 @@ class Paper final : public Policy {
 
   Decision decide(const ServingState& state) const override {
     const PendingJob* job = next_job(state);
-    std::optional<interference::Step> step = state.step_cost;
+    std::optional<interference::Step> step = state.step ? std::optional(state.step->work) : std::nullopt;
     if (!step && job != nullptr) step = interference::Step{job->spec->cost, pieces_now(*job).front()};
     BatchTimes times(state, kProbability, step);
     const bool pending = step.has_value();

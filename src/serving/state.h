@@ -73,6 +73,10 @@ struct RunningStep {
   Time started{0};
   int items = 0;
   Time expected_end{0};
+  interference::Step work;          ///< what it is to the predictor
+  double share_left = 1.0;          ///< of it, at the state's `now`
+  interference::Prediction alone;   ///< the whole of it without a batch beside
+  interference::Prediction beside;  ///< the whole of it with batches beside all the time
 };
 
 /// How requests have been coming, as far as the core has seen.
@@ -89,12 +93,12 @@ struct ServingState {
   std::span<const Request> queue;  ///< by deadline, then by arrival; none is in a batch
   std::optional<RunningBatch> batch;
   std::optional<RunningStep> step;
-  std::optional<interference::Step> step_cost;  ///< what `step` is to the predictor
-  std::span<const PendingJob> jobs;             ///< in the order they were submitted
+  std::span<const PendingJob> jobs;  ///< in the order they were submitted
   std::span<const Row> rows;
   std::size_t row = 0;                  ///< in force
   std::optional<std::size_t> applying;  ///< on its way: until it is in force, either may be
   ArrivalEstimate arrivals;
+  Seconds rested{0};  ///< nothing has run for so long; 0 while anything does
   const interference::Predictor* predictor = nullptr;
 
   const Row& in_force() const { return rows[row]; }
