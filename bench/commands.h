@@ -11,5 +11,6 @@ void add_paper(CLI::App& app, int& exit_code);
 void add_sizing(CLI::App& app, int& exit_code);
 void add_optimizers(CLI::App& app, int& exit_code);
 void add_coverage(CLI::App& app, int& exit_code);
+void add_interference(CLI::App& app, int& exit_code);
 
 }  // namespace polythrottle::bench

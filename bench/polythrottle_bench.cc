@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   bench::add_optimizers(app, exit_code);
   bench::add_coverage(app, exit_code);
   bench::add_sizing(app, exit_code);
+  bench::add_interference(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {
