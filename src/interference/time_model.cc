@@ -25,6 +25,7 @@ constexpr std::array<double, kRests> kRestSd = {0.3, 0.3};
 constexpr double kSlowdown = 2.0, kSlowdownSd = 0.5, kSlowdownTermSd = 0.25;
 /// How far the world wanders from one observation to the next: together, and apart.
 constexpr double kDrift = 0.002, kDriftApart = 0.001;
+constexpr double kScatterMemory = 100.0;  ///< observations
 constexpr int kSurprises = 5;
 constexpr double kSurprise = 2.0;  ///< standard deviations
 
@@ -86,6 +87,7 @@ void TimeModel::fit(std::span<const Observation> observations) {
     if (seen.work.beside > 0.25) ++beside_seen_;
   }
   if (!cells_.empty()) refit(8);
+  scatter_seen_ = kScatterCount + static_cast<double>(cells_.size());
 }
 
 void TimeModel::start_levels() {
@@ -216,9 +218,10 @@ void TimeModel::learn(const Observation& observation) {
   p[0] -= gain_a * pa;
   p[1] -= gain_a * pb;
   p[2] -= gain_b * pb;
-  // The part of the surprise that the levels do not explain teaches the scatter, slowly.
+  // The part of the surprise that the levels do not explain teaches the scatter: as one more of what was seen, and of the last hundred.
+  scatter_seen_ = std::min(kScatterMemory, scatter_seen_ + 1.0);
   const double explained = weight * innovation * innovation - by_levels;
-  variance_ = std::max(1e-6, variance_ + 0.01 * (std::clamp(explained, 0.0, 25.0 * variance_) - variance_));
+  variance_ = std::max(1e-6, variance_ + (std::clamp(explained, 0.0, 25.0 * variance_) - variance_) / scatter_seen_);
 
   Cell& seen = cell(work);
   const double settled = log_seconds - a * level_[0] - b * level_[1];

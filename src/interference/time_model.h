@@ -84,6 +84,7 @@ class TimeModel {
   double variance_ = 0.0;                         ///< of one observation's logarithm: scale of its t squared
   double level_[2] = {0.0, 0.0};                  ///< logarithms: alone, beside
   double level_covariance_[3] = {0.0, 0.0, 0.0};  ///< alone, both, beside
+  double scatter_seen_ = 0.0;                     ///< observations behind `variance_`, at most so many as it remembers
   int surprises_ = 0;                             ///< in a row, negative for times that were shorter
   double surprise_ = 0.0;                         ///< sum of their logarithms
   int since_fit_ = 0;

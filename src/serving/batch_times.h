@@ -1,6 +1,7 @@
 #pragma once
 // How long batches of every size take in one state: predictions, asked for once and kept for the rest of a decision.
 
+#include <algorithm>
 #include <vector>
 
 #include "base/units.h"
@@ -43,5 +44,21 @@ class BatchTimes {
   int cap_;
   std::vector<Entry> entries_;
 };
+
+/// How long a batch may wait and still end within `slack`, beside a step that is over in `step_over` if no batch comes in its way. A batch
+/// that starts before that ends hardly sooner than one that waits for it, since they share the device: `length_after(wait)` is its length
+/// then, and `alone` once the step is over. Negative where even at once is too late.
+template <class LengthAfter>
+Seconds longest_wait(Seconds slack, Seconds alone, Seconds step_over, LengthAfter length_after) {
+  if (slack - alone >= step_over) return slack - alone;
+  constexpr Seconds kInstant{1e-9};
+  Seconds wait = slack - length_after(Seconds(0));
+  for (int round = 0; round < 6; ++round) {
+    const Seconds longer = slack - length_after(std::max(Seconds(0), wait));
+    if (longer <= wait + kInstant) break;
+    wait = longer;
+  }
+  return wait;
+}
 
 }  // namespace polythrottle::serving

@@ -41,7 +41,7 @@ class Planner {
     if (size == cap_) return run(size, Cause::kFull);
     if (size < there) return run(size, Cause::kShrunk);
     if (!rules_.wait) return run(size, Cause::kWorthNoWait);
-    const Time latest = deadline - bound(size + 1);
+    const Time latest = state_.now + wait_for(size + 1, deadline - state_.now);
     if (state_.now >= latest - kInstant) return run(size, Cause::kDeadline);
     plan_.wake = latest;
     tell(size, Act::kWaitForMore, Cause::kRoomForMore);
@@ -74,6 +74,13 @@ class Planner {
   Seconds bound(int size) {
     if (rules_.expects_steps) return times_.beside(size);
     return rules_.sees_steps ? times_.mixed(size, step_left(state_.now, true)) : times_.alone(size);
+  }
+  /// How long until a batch of this size could only just make it.
+  Seconds wait_for(int size, Seconds slack) {
+    if (rules_.expects_steps || !rules_.sees_steps || !state_.step) return slack - bound(size);
+    const Seconds over = state_.step->share_left * times_.bound(state_.step->alone);
+    return longest_wait(slack, times_.alone(size), over,
+                        [&](Seconds wait) { return times_.mixed(size, step_left(state_.now + wait, true)); });
   }
   Seconds median(int size) {
     if (rules_.expects_steps) return times_.beside_median(size);

@@ -17,6 +17,7 @@ class StepLeft {
  public:
   StepLeft(double alone, double beside) : alone_(alone), beside_(beside) {}
   bool runs() const { return share_ > 0.0; }
+  double time_alone() const { return share_ * alone_; }
   double time_beside() const { return share_ * beside_; }
   /// What `time_beside` will be after so long alone.
   double time_beside_after(double seconds) const { return alone_ > 0.0 ? std::max(0.0, share_ - seconds / alone_) * beside_ : 0.0; }
@@ -84,8 +85,9 @@ class LookAhead {
     const double limit = deadline(first_);
     // With n there, it waits until a batch of one more could only just make it; by then the step is nearer to its end.
     const auto latest = [&](int n) {
-      const double early = limit - length(n + 1, 0.0);
-      return limit - length(n + 1, std::max(0.0, early - now));
+      const Seconds wait = longest_wait(Seconds(limit - now), times_.alone(n + 1), Seconds(step_.time_alone()),
+                                        [&](Seconds idle) { return Seconds(length(n + 1, idle.count())); });
+      return now + wait.count();
     };
     // `latest` falls with n, while the next comes at a time that grows with n.
     const auto goes = [&](int n) { return n >= cap_ || arrival(first_ + n) > std::max(from, latest(n)); };
