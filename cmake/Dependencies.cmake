@@ -19,6 +19,13 @@ add_library(polythrottle_re2 INTERFACE)
 target_include_directories(polythrottle_re2 SYSTEM INTERFACE ${RE2_INCLUDE})
 target_link_libraries(polythrottle_re2 INTERFACE ${RE2_LIBRARY} Threads::Threads)
 
+# Of protobuf only the reader of its encoding, for ONNX files: generated classes would hold all weights in memory.
+find_path(PROTOBUF_INCLUDE google/protobuf/io/coded_stream.h REQUIRED)
+find_library(PROTOBUF_LITE_LIBRARY protobuf-lite REQUIRED)
+add_library(polythrottle_protobuf INTERFACE)
+target_include_directories(polythrottle_protobuf SYSTEM INTERFACE ${PROTOBUF_INCLUDE})
+target_link_libraries(polythrottle_protobuf INTERFACE ${PROTOBUF_LITE_LIBRARY} Threads::Threads)
+
 # Debian has fmt as a shared library and as headers, not as an archive.
 set(POLYTHROTTLE_FMT fmt::fmt)
 if(POLYTHROTTLE_STATIC)
@@ -29,7 +36,7 @@ set(POLYTHROTTLE_USES_base tl::expected ${POLYTHROTTLE_FMT})
 set(POLYTHROTTLE_USES_host Threads::Threads nlohmann_json::nlohmann_json ${CMAKE_DL_LIBS})
 set(POLYTHROTTLE_USES_trial nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_knob nlohmann_json::nlohmann_json)
-set(POLYTHROTTLE_USES_engine polythrottle_onnxruntime_headers OpenSSL::Crypto ${CMAKE_DL_LIBS})
+set(POLYTHROTTLE_USES_engine polythrottle_onnxruntime_headers polythrottle_protobuf OpenSSL::Crypto ${CMAKE_DL_LIBS})
 set(POLYTHROTTLE_USES_workload Threads::Threads nlohmann_json::nlohmann_json polythrottle_re2)
 set(POLYTHROTTLE_USES_surrogate Eigen3::Eigen Threads::Threads)
 set(POLYTHROTTLE_USES_interference Eigen3::Eigen nlohmann_json::nlohmann_json)
