@@ -167,15 +167,8 @@ Result<Arrivals> Arrivals::recorded(std::vector<double> times, std::optional<dou
 }
 
 Result<Arrivals> Arrivals::load(const std::string& path, std::optional<double> rate_per_second) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
-  if (!file) return tl::unexpected<Error>(system_error("open " + path, errno));
-  std::string text;
-  std::array<char, 65536> block;
-  while (const std::size_t size = std::fread(block.data(), 1, block.size(), file.get())) text.append(block.data(), size);
-  if (std::ferror(file.get())) return tl::unexpected<Error>(system_error("read " + path, errno));
-  auto times = parse_arrivals(text);
-  if (!times) return fail(times.error().code, path + ": " + times.error().what, times.error().hint);
-  auto arrivals = recorded(std::move(*times), rate_per_second);
+  TRY(auto times, load_arrival_times(path));
+  auto arrivals = recorded(std::move(times), rate_per_second);
   if (!arrivals) return fail(arrivals.error().code, path + ": " + arrivals.error().what, arrivals.error().hint);
   return arrivals;
 }
@@ -203,6 +196,18 @@ void Arrivals::restart() {
   random_.seed(seed_);
   index_ = round_ = 0;
   last_ = 0.0;
+}
+
+Result<std::vector<double>> load_arrival_times(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
+  if (!file) return tl::unexpected<Error>(system_error("open " + path, errno));
+  std::string text;
+  std::array<char, 65536> block;
+  while (const std::size_t size = std::fread(block.data(), 1, block.size(), file.get())) text.append(block.data(), size);
+  if (std::ferror(file.get())) return tl::unexpected<Error>(system_error("read " + path, errno));
+  auto times = parse_arrivals(text);
+  if (!times) return fail(times.error().code, path + ": " + times.error().what, times.error().hint);
+  return times;
 }
 
 Result<std::vector<double>> parse_arrivals(std::string_view text) {

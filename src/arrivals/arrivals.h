@@ -26,7 +26,13 @@ class Arrivals {
   /// last. With a rate, the time axis is scaled so that the mean rate is that. Errors: kInvalid if empty, unordered or not finite, or if
   /// all times are equal and no rate is given.
   static Result<Arrivals> recorded(std::vector<double> times, std::optional<double> rate_per_second = {});
-  /// `parse_arrivals` on a file of the user's, then `recorded`. Errors: kNotFound, kPermission, kIo, and those of the two.
+  /// The burstiest part of a trace, as `recorded` at this rate: of runs of as many requests as come in `duration` at `rate`, each stretched
+  /// to last that long, the one whose counts in 30 equal bins (1 s each of 30 s) vary most; the earliest of equals. So every run is judged
+  /// at the rate at which it would be played: the unevenness decides, not how busy the trace was there. Runs begin every thirtieth of their
+  /// length. Without a rate, the trace's own mean. Errors: those of `recorded`; kInvalid for a duration that is not positive, or if the
+  /// trace has fewer requests than that, or they are fewer than 2.
+  static Result<Arrivals> bursty_segment(std::vector<double> times, Seconds duration, std::optional<double> rate_per_second = {});
+  /// `load_arrival_times`, then `recorded`. Errors: those of the two.
   static Result<Arrivals> load(const std::string& path, std::optional<double> rate_per_second = {});
 
   /// The next request.
@@ -50,6 +56,9 @@ class Arrivals {
   std::size_t round_ = 0;      // recorded
   double last_ = 0.0;          // poisson
 };
+
+/// `parse_arrivals` on a file of the user's, which errors name. Errors: kNotFound, kPermission, kIo, kCorrupt.
+Result<std::vector<double>> load_arrival_times(const std::string& path);
 
 /// Times of a trace, as seconds from its first request. Either one number a line, or CSV with a header line whose column "TIMESTAMP",
 /// "timestamp", "time" or "arrival_seconds" (the first of these that is there) holds seconds or ISO date-times such as

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "arrivals/arrivals.h"
+#include "arrivals/spec.h"
 #include "cli/cli.h"
 #include "cli/machine_space.h"
 #include "cli/open_device.h"
@@ -47,17 +47,12 @@ Result<std::optional<Arrivals>> arrivals_of(const TuneOptions& options, std::str
     description = "closed loop: latency of one batch, back to back (--rate measures at the load a device really sees)";
     return std::nullopt;
   }
-  const std::string kind = options.arrivals.empty() ? "poisson" : options.arrivals;
-  if (kind == "poisson" || kind == "uniform") {
-    if (!options.rate) return fail(Errc::kInvalid, fmt::format("--arrivals {} needs --rate", kind));
-    TRY(auto arrivals, kind == "poisson" ? Arrivals::poisson(*options.rate, options.seed) : Arrivals::uniform(*options.rate));
-    description =
-        fmt::format("open loop: {} arrivals at {:.4g} /s; latency from arrival to answer, idle energy included", kind, *options.rate);
-    return arrivals;
-  }
-  TRY(auto arrivals, Arrivals::load(kind, options.rate));
-  description =
-      fmt::format("open loop: arrivals of {} at {:.4g} /s; latency from arrival to answer, idle energy included", kind, arrivals.rate());
+  TRY(const auto spec, ArrivalSpec::parse(options.arrivals.empty() ? "poisson" : options.arrivals));
+  const bool generated = spec.kind == ArrivalSpec::Kind::kPoisson || spec.kind == ArrivalSpec::Kind::kUniform;
+  if (generated && !options.rate) return fail(Errc::kInvalid, fmt::format("--arrivals {} needs --rate", spec.text()));
+  TRY(auto arrivals, spec.open(options.rate, options.seed));
+  description = fmt::format("open loop: {} at {:.4g} /s; latency from arrival to answer, idle energy included",
+                            generated ? spec.text() + " arrivals" : "arrivals of " + spec.text(), arrivals.rate());
   return arrivals;
 }
 

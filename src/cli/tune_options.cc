@@ -87,7 +87,7 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
 
   const char* kLoad = "Load and measurement";
   c.add_option("--rate", o.rate, "Open loop: requests per second")->check(duration_number())->group(kLoad);
-  c.add_option("--arrivals", o.arrivals, "Open loop: poisson (default with --rate), uniform, or a file of arrival times")->group(kLoad);
+  c.add_option("--arrivals", o.arrivals, "Open loop: poisson (default with --rate), uniform, a file of arrival times, or FILE#bursty: its burstiest 30 s")->group(kLoad);
   c.add_option("--batch-delay", o.batch_delay_seconds,
                "Open loop: seconds a batch waits to fill (default: half the SLO if that is a time, else 0)")
       ->check(duration_number())
