@@ -227,6 +227,29 @@ TEST(GraphCost, ViewsMoveNothingAndConstantsAreMadeBefore) {
   EXPECT_EQ(cost.kernels[0].inputs.elements, 24.0);
 }
 
+TEST(GraphCost, FollowsTheShapesExportersCompute) {
+  // Pads as PyTorch writes them: pairs from the last axis on, turned around as a matrix.
+  GraphBuilder net;
+  const auto x = net.input("x", {Dim("batch"), Dim(3), Dim(5), Dim(7)});
+  const auto pairs = net.node("Reshape", {net.ints({1, 2, 3, 4, 0, 0, 0, 0}), net.ints({-1, 2})});
+  const auto turned = net.node("Slice", {pairs, net.ints({-1}), net.ints({-1000}), net.ints({0}), net.ints({-1})});
+  const auto pads = net.node("Reshape", {net.node("Transpose", {turned}, {{"perm", Ints{1, 0}}}), net.ints({-1})});
+  const auto padded = net.node("Pad", {x, pads});
+  const auto shape = net.node("Shape", {padded});
+  const auto tall = net.node("Gather", {shape, net.ints({2}, true)});
+  const auto half = net.node("Div", {tall, net.ints({2}, true)});
+  const auto rest = net.node("Sub", {tall, half});
+  const auto list = net.node("Concat", {net.node("Unsqueeze", {half, net.ints({0})}), net.node("Unsqueeze", {rest, net.ints({0})})},
+                             {{"axis", std::int64_t{0}}});
+  net.output(net.node("Split", {padded, list}, {{"axis", std::int64_t{2}}}, "", 2));
+  const auto cost = count(net);
+  ASSERT_TRUE(cost.has_value()) << cost.error().text();
+  EXPECT_THAT(cost->not_counted, IsEmpty());
+  ASSERT_THAT(cost->kernels, SizeIs(2)) << "arithmetic on sizes is no kernel";
+  EXPECT_THAT(cost->kernels[0].output, ElementsAre(1, 3, 12, 10));  // 5 + 3 + 4 tall, 7 + 1 + 2 wide
+  EXPECT_THAT(cost->kernels[1].output, ElementsAre(1, 3, 6, 10));
+}
+
 TEST(GraphCost, QuantizedWeightsKeepTheirWidth) {
   GraphBuilder net;
   const auto x = net.input("x", {Dim(1), Dim(64)});

@@ -66,23 +66,58 @@ std::optional<Numbers> gathered(const Call& call) {
   return out;
 }
 
-std::optional<Numbers> sliced(const Call& call, std::size_t size) {
-  const Numbers& from = *call.in[0]->numbers;
-  bool known = true;
-  const auto starts = call.list("starts", 1, known);
-  if (call.shape(0).size() != 1 || !starts || starts->size() != 1) return std::nullopt;
-  const auto steps = call.integers(4);
-  const std::int64_t step = steps && !steps->empty() ? steps->front() : 1;
-  const auto length = static_cast<std::int64_t>(from.size());
-  std::int64_t place = starts->front() < 0 ? starts->front() + length : starts->front();
-  place = step > 0 ? std::clamp<std::int64_t>(place, 0, length) : std::clamp<std::int64_t>(place, -1, length - 1);
+/// The elements of `call.in[0]` at first + index * step along each axis, where axis i of the result runs along axis `along[i]` of it.
+std::optional<Numbers> picked(const Call& call, const std::vector<std::size_t>& along, std::vector<double> first,
+                              const std::vector<double>& step) {
+  const Shape& from = call.shape(0);
+  const Shape& to = *call.out[0].shape;
+  std::vector<double> stride(from.size(), 1.0);
+  for (std::size_t axis = from.size(); axis-- > 1;) stride[axis - 1] = stride[axis] * static_cast<double>(from[axis]);
+  const auto size = static_cast<std::size_t>(count(to));
   Numbers out;
-  for (std::size_t i = 0; i < size; ++i) {
-    if (place < 0 || place >= length) return std::nullopt;
-    out.push_back(from[static_cast<std::size_t>(place)]);
-    if (__builtin_add_overflow(place, step, &place)) place = -1;
+  for (std::size_t index = 0; index < size; ++index) {
+    std::size_t rest = index;
+    double place = 0.0;
+    for (std::size_t axis = to.size(); axis-- > 0;) {
+      const auto extent = static_cast<std::size_t>(to[axis]);
+      const double at_axis = first[along[axis]] + static_cast<double>(rest % extent) * step[along[axis]];
+      if (at_axis < 0.0 || at_axis >= static_cast<double>(from[along[axis]])) return std::nullopt;
+      place += at_axis * stride[along[axis]];
+      rest /= extent;
+    }
+    out.push_back((*call.in[0]->numbers)[static_cast<std::size_t>(place)]);
   }
   return out;
+}
+
+std::optional<Numbers> sliced(const Call& call) {
+  const Shape& from = call.shape(0);
+  bool known = true;
+  const auto starts = call.list("starts", 1, known), axes = call.list("axes", 3, known);
+  const auto steps = call.integers(4);
+  if (!starts) return std::nullopt;
+  std::vector<std::size_t> along;
+  for (std::size_t axis = 0; axis < from.size(); ++axis) along.push_back(axis);
+  std::vector<double> first(from.size(), 0.0), step(from.size(), 1.0);
+  for (std::size_t i = 0; i < starts->size(); ++i) {
+    const auto axis = axis_of(axes ? (*axes)[i] : static_cast<std::int64_t>(i), from.size());
+    if (!axis) return std::nullopt;
+    const auto length = from[*axis];
+    const std::int64_t stride = steps ? (*steps)[i] : 1;
+    const std::int64_t start = (*starts)[i] < 0 ? (*starts)[i] + length : (*starts)[i];
+    first[*axis] =
+        static_cast<double>(stride > 0 ? std::clamp<std::int64_t>(start, 0, length) : std::clamp<std::int64_t>(start, -1, length - 1));
+    step[*axis] = static_cast<double>(stride);
+  }
+  return picked(call, along, first, step);
+}
+
+std::optional<Numbers> transposed(const Call& call) {
+  const std::size_t rank = call.shape(0).size();
+  const auto order = call.attribute_list("perm");
+  std::vector<std::size_t> along;
+  for (std::size_t axis = 0; axis < rank; ++axis) along.push_back(order.empty() ? rank - 1 - axis : axis_of(order[axis], rank).value_or(0));
+  return picked(call, along, std::vector<double>(rank, 0.0), std::vector<double>(rank, 1.0));
 }
 
 std::optional<Numbers> result_of(const Call& call, std::size_t size) {
@@ -102,7 +137,8 @@ std::optional<Numbers> result_of(const Call& call, std::size_t size) {
   const Numbers& first = *call.in[0]->numbers;
   if (keeps_elements(name)) return first;
   if (name == "Gather" && call.has(1)) return gathered(call);
-  if (name == "Slice") return sliced(call, size);
+  if (name == "Slice") return sliced(call);
+  if (name == "Transpose") return transposed(call);
   if (name == "Concat" && call.out[0].shape->size() == 1) {
     Numbers all;
     for (const auto* input : call.in) all.insert(all.end(), input->numbers->begin(), input->numbers->end());

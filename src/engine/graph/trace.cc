@@ -12,6 +12,7 @@ namespace polythrottle::graph {
 namespace {
 
 constexpr std::size_t kMostAxes = 64;
+constexpr const char* kBehind = "behind an operator whose sizes are not known";
 constexpr std::size_t kMostNumbers = 8u << 20;  // content of small tensors, all together
 
 struct Named {
@@ -93,7 +94,7 @@ class Tracer {
     } else {
       for (std::size_t index = 0; index < std::max(known->least, call.in.size()); ++index) {
         if (!call.has(index) && index < known->least) return call.bad(fmt::format("its input {} is missing", index));
-        if (call.has(index) && !call.in[index]->known()) why = "behind an operator whose sizes are not known";
+        if (call.has(index) && !call.in[index]->known()) why = kBehind;
       }
       if (why.empty()) TRY_STATUS(known->infer(call));
     }
@@ -112,7 +113,7 @@ class Tracer {
       if (value.constant && value.bytes == 0.0 && call.has(0) && call.in[0]->type == value.type) value.bytes = call.in[0]->bytes;
     }
     if (known != nullptr && known->role == Role::kView && call.has(0) && !(call.out.empty() || call.out[0].numbers)) {
-      if (!why.empty()) note_unknown(node, why);
+      if (!why.empty() && why != kBehind) note_unknown(node, why);  // what moves nothing matters only where the trouble begins with it
       alias(node, scope, call, *inputs[0]);
       return {};
     }
