@@ -308,6 +308,37 @@ TEST(GraphCost, WhatIsNotCountedIsListed) {
   EXPECT_THAT(count(net).value().not_counted, SizeIs(1));
 }
 
+/// Declared sizes do not make up for arithmetic that cannot be told.
+TEST(GraphCost, FormsThatAreNotKnownAreListed) {
+  for (const int form : {0, 1, 2}) {
+    GraphBuilder net;
+    const auto x = net.input("x", {Dim(2), Dim(3), Dim(4)});
+    const auto sizes = net.input("sizes", {Dim(3)}, graph::kInt64);
+    const auto odd = form == 0   ? net.node("MultiHeadAttention", {x}, {{"num_heads", std::int64_t{2}}}, "com.microsoft")
+                     : form == 1 ? net.node("Einsum", {x, x}, {{"equation", std::string("...ij,...kj->...ik")}})
+                                 : net.node("Resize", {x, "", "", sizes}, {{"mode", std::string("linear")}});
+    net.declared(odd, {Dim(2), Dim(3), Dim(4), Dim(5), Dim(6)});
+    net.output(net.node("Relu", {odd}));
+    const auto cost = count(net);
+    ASSERT_TRUE(cost.has_value()) << cost.error().text();
+    ASSERT_THAT(cost->not_counted, SizeIs(1));
+    EXPECT_THAT(cost->not_counted[0].why, HasSubstr("this form of it"));
+    EXPECT_THAT(cost->kernels, SizeIs(1)) << "what is behind it is counted";
+  }
+}
+
+TEST(GraphCost, OutputsMayBeLeftOut) {
+  // An Expand whose size is not known and whose output has no name.
+  const auto node = Message().text(1, "x").text(1, "sizes").text(2, "").text(4, "Expand");
+  GraphBuilder net;
+  net.input("x", {Dim(4)});
+  net.input("sizes", {Dim(1)}, graph::kInt64);
+  Message graph = net.graph();
+  const auto cost = count_graph_bytes(Message().message(7, graph.message(1, node)).bytes(), "net.onnx", {});
+  ASSERT_TRUE(cost.has_value()) << cost.error().text();
+  EXPECT_THAT(cost->not_counted, SizeIs(1));
+}
+
 TEST(GraphCost, FreeAxesAreNamed) {
   GraphBuilder net;
   const auto x = net.input("ids", {Dim("batch"), Dim("sequence"), Dim("")});

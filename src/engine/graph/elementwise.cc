@@ -78,6 +78,7 @@ Status many(Call& call) {
 }
 /// Operands at 0 and 3, each followed by its scale and zero point (com.microsoft QLinearAdd).
 Status quantized_two(Call& call) {
+  if (!call.has(3)) return call.bad("its second operand is missing");
   TRY(auto shape, stretched(call, {0, 3}));
   call.make(0, std::move(shape), call.in[0]->type);
   return {};
@@ -182,8 +183,8 @@ constexpr Operator kOperators[] = {
     // It looks for the largest and the smallest element first.
     Operator{"DynamicQuantizeLinear", Role::kKernel, 1, dynamic_quantize,
              [](const Call& c) { return Work{.other = 4.0 * count(c.shape(0))}; }},
-    Operator{"QLinearAdd", Role::kPointwise, 6, quantized_two, one_each, kMicrosoft},
-    Operator{"QLinearMul", Role::kPointwise, 6, quantized_two, one_each, kMicrosoft},
+    Operator{"QLinearAdd", Role::kPointwise, 1, quantized_two, one_each, kMicrosoft},
+    Operator{"QLinearMul", Role::kPointwise, 1, quantized_two, one_each, kMicrosoft},
 };
 
 }  // namespace

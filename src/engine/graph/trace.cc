@@ -12,6 +12,7 @@ namespace polythrottle::graph {
 namespace {
 
 constexpr std::size_t kMostAxes = 64;
+constexpr const char* kForm = "this form of it, or the size it makes, is not known";
 constexpr const char* kBehind = "behind an operator whose sizes are not known";
 constexpr std::size_t kMostNumbers = 8u << 20;  // content of small tensors, all together
 
@@ -97,6 +98,9 @@ class Tracer {
         if (call.has(index) && !call.in[index]->known()) why = kBehind;
       }
       if (why.empty()) TRY_STATUS(known->infer(call));
+      // What the file declares of the output is enough for what comes behind, not for the arithmetic of a form that is not known.
+      const bool inferred = !call.out.empty() && call.out[0].known();
+      if (why.empty() && !inferred && (known->work != nullptr || node.outputs.empty() || node.outputs[0].empty())) why = kForm;
     }
     const bool constant =
         known != nullptr && std::all_of(call.in.begin(), call.in.end(), [](const Value* one) { return one == nullptr || one->constant; });
@@ -104,7 +108,7 @@ class Tracer {
     for (std::size_t index = 0; index < call.out.size(); ++index) {
       auto& value = call.out[index];
       if (!value.known()) take_declared(scope, node.outputs[index], value);
-      if (!value.known() && !node.outputs[index].empty() && why.empty()) why = "its output's size depends on data";
+      if (!value.known() && !node.outputs[index].empty() && why.empty()) why = kForm;
       if (value.known() && value.shape->size() > kMostAxes) return call.bad(fmt::format("a tensor of {} axes", value.shape->size()));
     }
     if (why.empty()) fold_into(call);
