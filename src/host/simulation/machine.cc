@@ -34,13 +34,19 @@ std::string without_newline(std::string text) {
   return text;
 }
 
-std::uint64_t mixed(std::uint64_t seed) {
-  seed = (seed ^ (seed >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  seed = (seed ^ (seed >> 27)) * 0x94d049bb133111ebULL;
-  return seed ^ (seed >> 31);
-}
-
 Training training_of(const WorkSpec& work) { return {work.output_dimension, work.trained_layers}; }
+
+/// The network, of work that makes sense.
+Result<const Network*> checked(const WorkSpec& work) {
+  if (work.batch < 1) return fail(Errc::kOutOfRange, "run a batch of " + std::to_string(work.batch), "give 1 or more");
+  if (work.training && work.output_dimension < 1) {
+    return fail(Errc::kOutOfRange, "fine-tune with an output dimension of " + std::to_string(work.output_dimension), "give 1 or more");
+  }
+  if (work.training && work.trained_layers < 1) {
+    return fail(Errc::kOutOfRange, "fine-tune the last " + std::to_string(work.trained_layers) + " layers", "give 1 or more");
+  }
+  return find_network(work.network);
+}
 
 class SimulatedMachine final : public Machine {
  public:
@@ -104,14 +110,11 @@ class SimulatedMachine final : public Machine {
   Result<WorkId> start(const WorkSpec& work) override {
     const std::lock_guard lock(mutex_);
     catch_up();
-    TRY(const Prepared prepared, prepare(work));
-    TRY_STATUS(fits(work, prepared.bytes));
-    if (prepared.plan.get() != last_plan_) {
-      last_plan_ = prepared.plan.get();
-      noise_.visit();
-    }
-    const WorkId id = execution_.start(prepared.plan, noise_.latency_factor(), now_);
-    held_.emplace(id, prepared.bytes);
+    TRY(const Prepared* prepared, prepare(work));
+    TRY_STATUS(fits(work, prepared->bytes));
+    noise_.meet(measured(*prepared));
+    const WorkId id = execution_.start(prepared->plan, noise_.latency_factor(), now_);
+    held_.emplace(id, prepared->bytes);
     woken_.notify_all();
     return id;
   }
@@ -478,22 +481,36 @@ class SimulatedMachine final : public Machine {
 
   struct Prepared {
     std::shared_ptr<const Plan> plan;
-    double bytes = 0.0;  ///< held while it runs
+    double bytes = 0.0;      ///< held while it runs
+    std::uint64_t hash = 0;  ///< of what it is
   };
-  Result<Prepared> prepare(const WorkSpec& work) {
-    TRY(const Footprint held, footprint(work));
-    TRY(const Network* network, find_network(work.network));
-    const Training training = training_of(work);
-    const auto key = std::tuple(network, work.precision, work.batch, work.training ? training.output_dimension : 0,
-                                work.training ? training.trained_layers : 0);
-    Prepared& prepared = plans_[key];
+  Result<const Prepared*> prepare(const WorkSpec& work) {
+    TRY(const Network* network, checked(work));
+    const Training training = work.training ? training_of(work) : Training{0, 0};
+    Prepared& prepared = plans_[{network, work.precision, work.batch, training.output_dimension, training.trained_layers}];
     if (!prepared.plan) {
-      prepared = {
+      TRY(const Footprint held, footprint(work));
+      prepared.bytes = held.total();
+      std::string what = network->name;
+      for (const int number : {static_cast<int>(work.precision), work.batch, training.output_dimension, training.trained_layers}) {
+        what += ' ' + std::to_string(number);
+      }
+      prepared.hash = hash_of(what);
+      prepared.plan =
           std::make_shared<const Plan>(work.training ? training_plan(hardware_.board, *network, work.precision, work.batch, training)
-                                                     : inference_plan(hardware_.board, *network, work.precision, work.batch)),
-          held.total()};
+                                                     : inference_plan(hardware_.board, *network, work.precision, work.batch));
     }
-    return prepared;
+    return &prepared;
+  }
+
+  /// What scatters in its own way: this work under these limits.
+  std::uint64_t measured(const Prepared& prepared) const {
+    std::uint64_t hash = prepared.hash;
+    const Setting& limits = hardware_.setting();
+    for (const Hertz limit : {limits.gpu_min, limits.gpu_max, limits.mem, limits.cpu}) {
+      hash = mixed(hash + static_cast<std::uint64_t>(std::llround(limit.si())));
+    }
+    return hash;
   }
 
   Status fits(const WorkSpec& work, double bytes) const {
@@ -538,20 +555,12 @@ class SimulatedMachine final : public Machine {
   std::deque<Event> ended_;
   std::map<std::tuple<const Network*, Precision, int, int, int>, Prepared> plans_;
   std::map<WorkId, double> held_;  ///< bytes, of the work in progress
-  const Plan* last_plan_ = nullptr;
 };
 
 }  // namespace
 
 Result<Footprint> footprint(const WorkSpec& work) {
-  if (work.batch < 1) return fail(Errc::kOutOfRange, "run a batch of " + std::to_string(work.batch), "give 1 or more");
-  if (work.training && work.output_dimension < 1) {
-    return fail(Errc::kOutOfRange, "fine-tune with an output dimension of " + std::to_string(work.output_dimension), "give 1 or more");
-  }
-  if (work.training && work.trained_layers < 1) {
-    return fail(Errc::kOutOfRange, "fine-tune the last " + std::to_string(work.trained_layers) + " layers", "give 1 or more");
-  }
-  TRY(const Network* network, find_network(work.network));
+  TRY(const Network* network, checked(work));
   return work.training ? training_footprint(*network, work.precision, work.batch, training_of(work))
                        : inference_footprint(*network, work.precision, work.batch);
 }

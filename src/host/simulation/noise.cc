@@ -40,25 +40,44 @@ double Chance::normal() {
   return radius * std::cos(angle);
 }
 
-Noise::Noise(std::uint64_t seed, bool on, NoiseLevels levels) : on_(on), levels_(levels), chance_(seed) {
-  if (!on_) return;
-  board_ = around_one(chance_, levels_.board_power);
-  visit();
+std::uint64_t mixed(std::uint64_t number) {
+  number = (number ^ (number >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  number = (number ^ (number >> 27)) * 0x94d049bb133111ebULL;
+  return number ^ (number >> 31);
 }
 
-void Noise::visit() {
+std::uint64_t hash_of(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char letter : text) hash = (hash ^ static_cast<unsigned char>(letter)) * 0x100000001b3ULL;
+  return hash;
+}
+
+Noise::Noise(std::uint64_t seed, bool on, NoiseLevels levels) : on_(on), levels_(levels), seed_(seed), chance_(seed) {
+  if (on_) board_ = around_one(chance_, levels_.board_power);
+}
+
+void Noise::meet(std::uint64_t setting) {
   if (!on_) return;
-  latency_cv_ = log_normal(chance_, levels_.latency_median, levels_.latency_p95);
-  power_cv_ = log_normal(chance_, levels_.energy_median, levels_.energy_p95);
-  setting_power_ = around_one(chance_, std::min(kSettingShare * power_cv_, levels_.energy_median));
-  batch_power_ = 1.0;
+  Setting& met = settings_[setting];
+  if (met.visit != visit_) {
+    const std::uint64_t what = mixed(seed_ ^ mixed(setting));
+    if (met.visits == 0) {
+      Chance chance(what);
+      met.latency_cv = log_normal(chance, levels_.latency_median, levels_.latency_p95);
+      met.power_cv = log_normal(chance, levels_.energy_median, levels_.energy_p95);
+    }
+    met.visit = visit_;
+    Chance chance(mixed(what + ++met.visits));
+    met.power = around_one(chance, std::min(kSettingShare * met.power_cv, levels_.energy_median));
+  }
+  now_ = met;
 }
 
 double Noise::latency_factor() {
   if (!on_) return 1.0;
-  double factor = around_one(chance_, latency_cv_);
+  double factor = around_one(chance_, now_.latency_cv);
   if (chance_.uniform() < levels_.outlier_share) factor *= 1.0 + levels_.outlier_longest * chance_.uniform();
-  batch_power_ = around_one(chance_, power_cv_);
+  batch_power_ = around_one(chance_, now_.power_cv);
   return factor;
 }
 

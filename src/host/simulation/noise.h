@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <random>
+#include <string_view>
+#include <unordered_map>
 
 namespace polythrottle::simulation {
 
@@ -22,6 +24,11 @@ class Chance {
   bool has_spare_ = false;
 };
 
+/// Numbers that lie near to each other become numbers that do not (finalizer of Steele et al. 2014, "SplitMix").
+std::uint64_t mixed(std::uint64_t number);
+/// The same on every machine (Fowler, Noll and Vo, FNV-1a).
+std::uint64_t hash_of(std::string_view text);
+
 /// How measurements scatter on real boards. Source: docs/simulation.md, "Noise seen elsewhere". The percentiles there are of the
 /// scatter of single settings, so a setting first draws how noisy it is (log-normal through median and 95th percentile), then its batches
 /// scatter by that much.
@@ -35,27 +42,39 @@ struct NoiseLevels {
   double outlier_longest = 2.0;  ///< ... by up to this many times their latency
 };
 
-/// The scatter of one run. Without noise every factor is 1.
+/// The scatter of one run. Without noise every factor is 1. How noisy a setting is follows from the seed and from what the setting is, so
+/// that it is the same whenever and however often it is met; how far its power lies off is drawn anew with each visit.
 class Noise {
  public:
   Noise(std::uint64_t seed, bool on, NoiseLevels levels = {});
 
-  /// A new setting, or a new load: draws how noisy it is and how far its power lies off.
-  void visit();
+  /// The limits of the clocks have been written: what is met from now on is visited anew.
+  void visit() { ++visit_; }
+  /// The next batches are of this setting: a hash of the work and of the limits under which it runs.
+  void meet(std::uint64_t setting);
   /// For one batch: latency over its true latency.
   double latency_factor();
   /// Board power over its true value, now.
-  double power_factor() const { return board_ * setting_power_ * batch_power_; }
+  double power_factor() const { return board_ * now_.power * batch_power_; }
 
  private:
+  struct Setting {
+    double latency_cv = 0.0;
+    double power_cv = 0.0;
+    double power = 1.0;  ///< over its true value, on this visit
+    std::uint64_t visit = 0;
+    std::uint64_t visits = 0;
+  };
+
   bool on_;
   NoiseLevels levels_;
-  Chance chance_;
+  std::uint64_t seed_;
+  Chance chance_;  ///< of single batches
   double board_ = 1.0;
-  double setting_power_ = 1.0;
   double batch_power_ = 1.0;
-  double latency_cv_ = 0.0;
-  double power_cv_ = 0.0;
+  std::uint64_t visit_ = 1;
+  std::unordered_map<std::uint64_t, Setting> settings_;
+  Setting now_;
 };
 
 }  // namespace polythrottle::simulation

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
+#include <vector>
 
 namespace polythrottle::simulation {
 namespace {
@@ -35,6 +38,7 @@ TEST(Noise, OffMeansNone) {
   Noise noise(1, false);
   for (int i = 0; i < 100; ++i) {
     noise.visit();
+    noise.meet(1);
     EXPECT_EQ(noise.latency_factor(), 1.0);
     EXPECT_EQ(noise.power_factor(), 1.0);
   }
@@ -45,6 +49,7 @@ TEST(Noise, FactorsAreAroundOne) {
   constexpr int kVisits = 4000;
   for (int i = 0; i < kVisits; ++i) {
     Noise noise(static_cast<std::uint64_t>(i), true);
+    noise.meet(1);
     const double factor = noise.latency_factor();
     EXPECT_GT(factor, 0.3);
     EXPECT_LT(factor, 6.0);
@@ -53,6 +58,53 @@ TEST(Noise, FactorsAreAroundOne) {
   }
   EXPECT_NEAR(latency, 1.0, 0.01);
   EXPECT_NEAR(power, 1.0, 0.01);
+}
+
+/// Coefficient of variation of the latencies that follow; the three largest may be outliers.
+double scatter(Noise& noise) {
+  std::vector<double> factors;
+  for (int i = 0; i < 400; ++i) factors.push_back(noise.latency_factor());
+  std::sort(factors.begin(), factors.end());
+  return (factors[300] - factors[100]) / 1.349 / factors[200];
+}
+
+TEST(Noise, ASettingScattersTheSameWheneverItIsMet) {
+  Noise one(7, true), two(7, true);
+  std::map<std::uint64_t, double> first;
+  for (std::uint64_t setting = 1; setting <= 12; ++setting) {
+    one.meet(setting);
+    first[setting] = scatter(one);
+  }
+  one.visit();
+  for (std::uint64_t setting = 12; setting >= 1; --setting) {
+    for (Noise* noise : {&one, &two}) {
+      noise->meet(setting);
+      EXPECT_NEAR(scatter(*noise) / first[setting], 1.0, 0.3) << setting;
+    }
+  }
+  // They are not all alike: quiet ones and noisy ones.
+  const auto [quiet, noisy] = std::minmax_element(first.begin(), first.end(), [](auto& a, auto& b) { return a.second < b.second; });
+  EXPECT_GT(noisy->second, 3.0 * quiet->second);
+}
+
+TEST(Noise, APowerIsOffByTheSameUntilTheNextVisit) {
+  Noise noise(3, true);
+  noise.meet(1);
+  const double one = noise.power_factor();
+  noise.meet(2);
+  EXPECT_NE(noise.power_factor(), one);
+  noise.meet(1);
+  EXPECT_EQ(noise.power_factor(), one);
+  noise.visit();
+  EXPECT_EQ(noise.power_factor(), one);  // nothing has begun yet
+  noise.meet(1);
+  EXPECT_NE(noise.power_factor(), one);
+}
+
+TEST(Noise, AHashIsTheSameEverywhere) {
+  EXPECT_EQ(hash_of(""), 0xcbf29ce484222325ULL);  // test vectors of the FNV reference code
+  EXPECT_EQ(hash_of("a"), 0xaf63dc4c8601ec8cULL);
+  EXPECT_EQ(hash_of("foobar"), 0x85944171f73967e8ULL);
 }
 
 }  // namespace
