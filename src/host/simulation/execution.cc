@@ -182,8 +182,15 @@ double Execution::run_gpu(const Clocks& clocks, double limit, Activity& sum) {
   return step;
 }
 
+/// CPU time of the launches that `job` has still to make, were none queued up.
+double Execution::launches_left(const Job& job, const Clocks& clocks) {
+  const Plan& plan = *job.plan;
+  return static_cast<double>(plan.kernels.size() - job.kernel) * plan.board->scalars.launch_cycles / clocks.cpu.si();
+}
+
 void Execution::wait(Job& job, const Clocks& clocks, double time, Activity& sum) const {
-  const double launches = std::min(time, sharing_.launch_ahead.count() - job.queued);
+  const double most = std::min(sharing_.launch_ahead.count(), launches_left(job, clocks));
+  const double launches = std::clamp(most - job.queued, 0.0, time);
   job.queued += launches;
   sum.cpu_cores += launches;
   sum.traffic += time * copied(job, clocks);
@@ -191,25 +198,23 @@ void Execution::wait(Job& job, const Clocks& clocks, double time, Activity& sum)
 
 /// Its kernels for `budget` seconds, or to the last one; answers how long that was.
 double Execution::walk(Job& job, const Clocks& clocks, double budget, Activity& sum) {
+  if (sharing_now_) return walk_one_by_one(job, clocks, budget, sum);
   const Plan& plan = *job.plan;
-  double used = 0.0;
-  if (!sharing_now_) {
-    const Totals& whole = totals_at(plan, clocks, 0.0);
-    if (job.kernel == 0 && job.done == 0.0 && whole.span * job.stretch - budget <= kInstant) {
-      used = whole.span * job.stretch;
-      job.kernel = plan.kernels.size();
-    } else {
-      Activity unused;
-      used = walk_one_by_one(job, clocks, budget, unused);
-    }
-    const double share = used / whole.span;
-    sum.gpu_busy += share * whole.busy;
-    add_compute(sum, plan, share * whole.compute);
-    sum.traffic += share * whole.bytes;
-    sum.cpu_cores += share * whole.launches;
-    return used;
+  const Totals& whole = totals_at(plan, clocks, 0.0);
+  const bool queued = job.queued > 0.0;
+  Activity walked;
+  double used = whole.span * job.stretch;
+  if (job.kernel == 0 && job.done == 0.0 && !queued && used - budget <= kInstant) {
+    job.kernel = plan.kernels.size();
+  } else {
+    used = walk_one_by_one(job, clocks, budget, walked);
   }
-  return walk_one_by_one(job, clocks, budget, sum);
+  const double share = used / whole.span;
+  sum.gpu_busy += share * whole.busy;
+  add_compute(sum, plan, share * whole.compute);
+  sum.traffic += share * whole.bytes;
+  sum.cpu_cores += queued ? walked.cpu_cores : share * whole.launches;
+  return used;
 }
 
 double Execution::walk_one_by_one(Job& job, const Clocks& clocks, double budget, Activity& sum) const {
@@ -233,7 +238,8 @@ double Execution::walk_one_by_one(Job& job, const Clocks& clocks, double budget,
     sum.gpu_busy += share * time.busy.count();
     compute += share * time.compute.count();
     sum.traffic += share * time.bytes;
-    sum.cpu_cores += share * std::min(length, time.launch.count());
+    // While it runs, a later one is launched, unless all have been.
+    if (job.queued < launches_left(job, clocks)) sum.cpu_cores += share * std::min(length, time.launch.count());
     used += taken;
     if (ends) {
       ++job.kernel;

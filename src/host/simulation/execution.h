@@ -92,6 +92,7 @@ class Execution {
   double run_gpu(const Clocks& clocks, double limit, Activity& sum);
   double walk(Job& job, const Clocks& clocks, double budget, Activity& sum);
   double walk_one_by_one(Job& job, const Clocks& clocks, double budget, Activity& sum) const;
+  static double launches_left(const Job& job, const Clocks& clocks);
   void wait(Job& job, const Clocks& clocks, double time, Activity& sum) const;
   void load_next(const Job& job);
   void settle(Seconds now);

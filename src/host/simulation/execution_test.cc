@@ -117,20 +117,35 @@ TEST(Execution, DataArePreparedForWhateverBatchComesNext) {
   Life life;
   execution.start(small, 1.0, Seconds(0));
   live(execution, bench, 1e9, life);
-  // The loader is done with its item by now, or nearly: batches of changing size do not each begin with data of their own.
   double work = life.core_seconds;
   for (int i = 0; i < 10; ++i) {
     execution.start(i % 2 == 0 ? large : small, 1.0, Seconds(life.now));
     live(execution, bench, 1e9, life);
   }
   work = life.core_seconds - work;
-  // What the CPU did is preparing as many items as were served, serving, and launching.
+  // What the CPU did is preparing as many items as were served, serving, and launching; the last batch's loader is still at it.
   double expected = 0.0;
   for (const auto& plan : {large, small}) {
     const Totals sum = totals(*plan, bench.clocks);
     expected += 5.0 * (plan->preprocess_cycles / bench.clocks.cpu.si() + request_time(*plan, bench.clocks.cpu).count() + sum.launches);
   }
   EXPECT_NEAR(work, expected, 0.1 * expected);
+}
+
+TEST(Execution, WhoWaitsLaunchesNoMoreThanItHas) {
+  const Bench bench("jetson-tx2");
+  const auto batch = bench.inference("bert-base", 1), step = bench.step("bert-base", 8);
+  Execution execution;
+  Life life;
+  execution.start(step, 1.0, Seconds(0));
+  double expected = request_time(*step, bench.clocks.cpu).count() + totals(*step, bench.clocks).launches;
+  for (int i = 0; i < 5; ++i) {
+    execution.start(batch, 1.0, Seconds(life.now));
+    live(execution, bench, 1e9, life, life.now + 0.2);
+    expected += request_time(*batch, bench.clocks.cpu).count() + totals(*batch, bench.clocks).launches;
+  }
+  live(execution, bench, 1e9, life);
+  EXPECT_NEAR(life.core_seconds, expected, 0.02 * expected);
 }
 
 TEST(Execution, FasterTurnsCostMoreSwitches) {

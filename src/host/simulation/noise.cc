@@ -60,14 +60,10 @@ void Noise::meet(std::uint64_t setting) {
   if (!on_) return;
   Setting& met = settings_[setting];
   if (met.visit != visit_) {
-    const std::uint64_t what = mixed(seed_ ^ mixed(setting));
-    if (met.visits == 0) {
-      Chance chance(what);
-      met.latency_cv = log_normal(chance, levels_.latency_median, levels_.latency_p95);
-      met.power_cv = log_normal(chance, levels_.energy_median, levels_.energy_p95);
-    }
     met.visit = visit_;
-    Chance chance(mixed(what + ++met.visits));
+    Chance chance(mixed(mixed(seed_ ^ mixed(setting)) + ++met.visits));
+    met.latency_cv = log_normal(chance, levels_.latency_median, levels_.latency_p95);
+    met.power_cv = log_normal(chance, levels_.energy_median, levels_.energy_p95);
     met.power = around_one(chance, std::min(kSettingShare * met.power_cv, levels_.energy_median));
   }
   now_ = met;

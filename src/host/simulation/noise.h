@@ -42,8 +42,9 @@ struct NoiseLevels {
   double outlier_longest = 2.0;  ///< ... by up to this many times their latency
 };
 
-/// The scatter of one run. Without noise every factor is 1. How noisy a setting is follows from the seed and from what the setting is, so
-/// that it is the same whenever and however often it is met; how far its power lies off is drawn anew with each visit.
+/// The scatter of one run. Without noise every factor is 1. How noisy a setting is and how far its power lies off is drawn once for each
+/// visit of it, which lasts until clocks are written, and kept however often it is met meanwhile. It follows from the seed, from what the
+/// setting is and from how often it was visited: whatever else was visited before changes nothing.
 class Noise {
  public:
   Noise(std::uint64_t seed, bool on, NoiseLevels levels = {});
@@ -61,9 +62,9 @@ class Noise {
   struct Setting {
     double latency_cv = 0.0;
     double power_cv = 0.0;
-    double power = 1.0;  ///< over its true value, on this visit
-    std::uint64_t visit = 0;
-    std::uint64_t visits = 0;
+    double power = 1.0;        ///< over its true value
+    std::uint64_t visit = 0;   ///< the last one
+    std::uint64_t visits = 0;  ///< of this setting
   };
 
   bool on_;
