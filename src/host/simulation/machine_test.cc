@@ -5,11 +5,13 @@
 
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <memory>
 #include <thread>
 #include <vector>
 
 #include "base/stats.h"
+#include "host/simulation/hardware.h"
 
 namespace polythrottle::simulation {
 namespace {
@@ -510,6 +512,49 @@ TEST(Machine, OverlapIsExactForASeedToo) {
     return ends;
   };
   EXPECT_EQ(life(), life());
+}
+
+TEST(Machine, BatchesOfChangingSizeTakeWhatEachTakesAlone) {
+  for (const char* board : {"jetson-tx2", "jetson-orin"}) {
+    const auto served = make(board);
+    const std::string gpu = board == std::string("jetson-tx2") ? "17000000.gp10b" : "17000000.ga10b";
+    const auto hold = [&](Machine& machine) {
+      ASSERT_TRUE(machine.host().files.write("/sys/class/devfreq/" + gpu + "/min_freq", "1300500000"));
+      sleep(machine, 0.5);
+    };
+    hold(*served);
+    std::map<int, double> latency;
+    for (int round = 0; round < 4; ++round) {
+      for (const int batch : {1, 8, 3, 16}) {
+        latency[batch] = served->run_batch("efficientnet-b0", Precision::kFp16, batch)->count();
+        sleep(*served, 0.02 * round);
+      }
+    }
+    for (const auto& [batch, seen] : latency) {
+      const auto alone = make(board);
+      hold(*alone);
+      EXPECT_NEAR(seen / closed_loop(*alone, "efficientnet-b0", Precision::kFp16, batch, 5).latency, 1.0, 1e-3) << board << " " << batch;
+    }
+  }
+}
+
+TEST(Machine, WorkThatEndsJustAfterOtherWorkGivesTheGovernorNoIdlePeriod) {
+  Hardware hardware(**find_board("jetson-orin"), Generation::kPmQos);
+  Seconds at(0);
+  const auto pass = [&](double seconds, bool kernels) {
+    hardware.step(at, Seconds(seconds), {}, kernels, 1.0);
+    at += Seconds(seconds);
+  };
+  for (int i = 0; i < 20; ++i) {
+    pass(0.1, true);
+    hardware.period_ended();
+  }
+  const double busy = hardware.gpu_clock().si();
+  ASSERT_GT(busy, 0.99 * 1300.5e6);
+  pass(1e-3, false);
+  hardware.period_ended();
+  pass(1e-3, true);
+  EXPECT_NEAR(hardware.gpu_clock() / Hertz(busy), 1.0, 1e-3);
 }
 
 TEST(Machine, NextEventStopsAtItsTime) {
