@@ -82,6 +82,7 @@ class Execution {
     std::shared_ptr<const Plan> plan;  ///< of the batch it copies in size
     double left = 0.0;                 ///< share still to do
   };
+
   static double preprocessing_cores(const Plan& plan, double online_cores);
   static double data_left(const Loader& loader, const Clocks& clocks, double online_cores);
   static double request_left(const Job& job, const Clocks& clocks);

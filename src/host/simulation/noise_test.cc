@@ -101,7 +101,7 @@ TEST(Noise, AVisitEndsWhenClocksAreWritten) {
   const double again = noise.power_factor();
   EXPECT_NE(again, one);
   // The second visit of a setting is the same whatever lay between.
-  for (const std::uint64_t setting : {5, 1, 6}) {
+  for (const std::uint64_t setting : {5U, 1U, 6U}) {
     other.meet(setting);
     other.visit();
   }
