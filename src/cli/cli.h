@@ -41,6 +41,7 @@ void add_measure(CLI::App& app, Cli& cli);
 void add_apply(CLI::App& app, Cli& cli);
 void add_restore(CLI::App& app, Cli& cli);
 void add_watchdog(CLI::App& app, Cli& cli);
+void add_interference(CLI::App& app, Cli& cli);
 
 /// Writes to stderr, and does not mind if nobody reads it: a lost terminal must not cost the study.
 void tell_text(const std::string& text);

@@ -41,6 +41,9 @@ double nearest(const Knob& knob, double share) {
   return best;
 }
 
+/// Batches before the first that counts, after a pause or a change of clocks: governors take some tenths of a second to come to rest.
+constexpr Seconds kWarmUp{0.5};
+
 struct Span {
   Seconds from{0}, to{0};
 };
@@ -57,9 +60,10 @@ class Runs {
  public:
   Runs(Machine& machine, const CoRunWork& work) : machine_(machine), work_(work) {}
 
-  Result<Span> batch(int size) {
+  Status batch(int size) {
     TRY(const WorkId id, machine_.start({.network = work_.network, .precision = work_.precision, .batch = size}));
-    return kept(batches_, id);
+    kept(batches_, id);
+    return {};
   }
   Status start_step(int items) {
     TRY(step_, machine_.start({.network = work_.network,
@@ -79,19 +83,15 @@ class Runs {
     step_ = 0;
     return false;
   }
-  Span finish_step() {
+  void finish_step() {
     if (step_ != 0) kept(steps_, std::exchange(step_, 0));
-    return steps_.back();
   }
   const std::vector<Span>& batches() const { return batches_; }
   const std::vector<Span>& steps() const { return steps_; }
 
  private:
   static Span span_of(const Machine::Event& event) { return {event.started.time_since_epoch(), event.finished.time_since_epoch()}; }
-  Span kept(std::vector<Span>& list, WorkId id) {
-    list.push_back(span_of(machine_.wait_for(id)));
-    return list.back();
-  }
+  void kept(std::vector<Span>& list, WorkId id) { list.push_back(span_of(machine_.wait_for(id))); }
 
   Machine& machine_;
   const CoRunWork& work_;
@@ -203,24 +203,23 @@ Result<CoRunResult> make_co_runs(Machine& machine, const CoRunWork& work, std::s
     const CoRun& run = design[i];
     if (hooks.stop.stop_requested()) return fail(Errc::kTimeout, "co-runs: stopped");
     if (setting != run.setting) {
-      if (runs.stepping()) (void)runs.finish_step();
+      runs.finish_step();
       TRY_STATUS(hooks.apply(configs[run.setting]));
-      TRY(const Span rest, runs.batch(1));
-      (void)rest;
+      const auto settled = machine.host().clock.now() + kWarmUp;
+      while (machine.host().clock.now() < settled) TRY_STATUS(runs.batch(run.batch));
       setting = run.setting;
     }
     // Alone, or beside a step of another size: the one in progress ends first.
-    if (runs.stepping() && run.step_items != steps.back().items) (void)runs.finish_step();
+    if (runs.stepping() && run.step_items != steps.back().items) runs.finish_step();
     if (run.step_items > 0 && !runs.stepping()) {
       TRY_STATUS(runs.start_step(run.step_items));
       steps.push_back({run.setting, run.step_items});
     }
-    TRY(const Span span, runs.batch(run.batch));
-    (void)span;
+    TRY_STATUS(runs.batch(run.batch));
     batches.push_back({run, runs.batches().size() - 1});
     hooks.progress(i + 1, design.size());
   }
-  if (runs.stepping()) (void)runs.finish_step();
+  runs.finish_step();
 
   CoRunResult out;
   for (const BatchSeen& seen : batches) {

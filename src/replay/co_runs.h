@@ -92,7 +92,7 @@ struct CoRunHooks {
   std::stop_token stop;
 };
 /// Runs the design on the machine. Shares of time beside are counted from what ran when, not from what was meant. A configuration begins
-/// with one batch that does not count, so that clocks and governor come to rest. Steps go on to their end.
+/// with half a second of batches that do not count, so that clocks and governor come to rest. Steps go on to their end.
 /// Errors: those of Machine::start and of `apply`; kTimeout when stopped, with nothing to show.
 Result<CoRunResult> make_co_runs(simulation::Machine& machine, const CoRunWork& work, std::span<const Config> configs,
                                  std::span<const interference::Speeds> speeds, std::span<const CoRun> design, const CoRunHooks& hooks);
