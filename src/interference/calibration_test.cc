@@ -39,7 +39,9 @@ TEST(Calibration, ComesBackAsItWas) {
     EXPECT_EQ(a.at.speeds, b.at.speeds);
     EXPECT_EQ(a.at.batch, b.at.batch);
     ASSERT_EQ(a.at.step.has_value(), b.at.step.has_value());
-    if (a.at.step) EXPECT_EQ(a.at.step->cost.macs, b.at.step->cost.macs);
+    if (a.at.step) {
+      EXPECT_EQ(a.at.step->cost.macs, b.at.step->cost.macs);
+    }
   }
   // Fitted again it says the same.
   const auto before = fitted(wrote), after = fitted(*read);

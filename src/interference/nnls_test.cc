@@ -46,7 +46,9 @@ void expect_optimal(const Eigen::MatrixXd& a, const Eigen::VectorXd& b, const Ei
     const double tolerance = 1e-8 * (1.0 + a.col(j).norm() * b.norm());
     EXPECT_GE(x(j), 0.0) << problem;
     EXPECT_LE(gain(j), tolerance) << problem;
-    if (x(j) > 0.0) EXPECT_NEAR(gain(j), 0.0, tolerance) << problem;
+    if (x(j) > 0.0) {
+      EXPECT_NEAR(gain(j), 0.0, tolerance) << problem;
+    }
   }
 }
 
