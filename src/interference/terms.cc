@@ -32,8 +32,9 @@ Waits waits(const Step& step, const Speeds& speeds, const WorkCost& unit) {
 Rests rests(const WorkCost& cost, double items, const Speeds& speeds, const WorkCost& unit, Seconds rested) {
   constexpr double kFollows = 0.1;  // s
   const double share = rested.count() > 0.0 ? rested.count() / (rested.count() + kFollows) : 0.0;
+  const double arith = ratio(cost.macs * items, unit.macs, items);
   Rests out;
-  out << share * ratio(cost.macs * items, unit.macs, items) / speeds.gpu, share * ratio(cost.kernels, unit.kernels, 1.0) / speeds.gpu;
+  out << share * arith / (arith + 4.0) / speeds.gpu, share * ratio(cost.kernels, unit.kernels, 1.0) / speeds.gpu;
   return out;
 }
 

@@ -32,7 +32,7 @@ using Waits = Eigen::Matrix<double, kWaits, 1>;
 Waits waits(const Step& step, const Speeds& speeds, const WorkCost& unit);
 
 /// What a batch pays, alone, for a rest of the device before it, x being the rest over (rest + 0.1 s), which is how fast governors follow:
-///   x arith / gpu   arithmetic on clocks that have not come up yet
+///   x arith / (arith + 4) / gpu   arithmetic on clocks that have not come up yet; bounded, because they come up while a long batch runs
 ///   x fixed / gpu   the start itself
 inline constexpr int kRests = 2;
 using Rests = Eigen::Matrix<double, kRests, 1>;

@@ -20,7 +20,7 @@ constexpr double kMemory = 32.0;  ///< observations that a situation's mean reme
 constexpr std::array<double, kTerms> kShare = {0.12, 0.01, 0.15, 0.08, 0.25, 0.12, 0.2, 0.07};
 constexpr std::array<double, kTerms> kShareSd = {0.25, 0.03, 0.3, 0.2, 0.4, 0.25, 0.4, 0.2};
 constexpr std::array<double, kWaits> kWaitSd = {0.2, 0.2};
-constexpr std::array<double, kRests> kRestSd = {0.3, 0.3};
+constexpr std::array<double, kRests> kRestSd = {5.0, 2.0};
 /// Of the slowdown that all terms share, and of single terms around it.
 constexpr double kSlowdown = 2.0, kSlowdownSd = 0.5, kSlowdownTermSd = 0.25;
 /// How far the world wanders from one observation to the next: together, and apart.
