@@ -109,7 +109,7 @@ std::optional<double> mean_error(const Samples& samples, const std::vector<inter
 
 std::string table(const Calibration& calibration, const std::vector<interference::Prediction>& said) {
   std::vector<std::vector<std::string>> rows{
-      {"batch", "gpu", "mem", "cpu", "beside", "items", "latency ms", "predicted ms", "95 % bound ms"}};
+      {"batch", "gpu", "mem", "cpu", "beside", "items", "rested s", "latency ms", "predicted ms", "95 % bound ms"}};
   for (std::size_t i = 0; i < said.size(); ++i) {
     const auto& seen = calibration.samples.batches[i];
     const auto percent = [](double share) { return fmt::format("{:.0f} %", 100.0 * share); };
@@ -119,6 +119,7 @@ std::string table(const Calibration& calibration, const std::vector<interference
                                  percent(seen.at.speeds.cpu),
                                  percent(seen.beside),
                                  seen.at.step ? std::to_string(seen.at.step->items) : "-",
+                                 seen.at.rested > Seconds(0) ? fmt::format("{:.1f}", seen.at.rested.count()) : "-",
                                  fmt::format("{:.2f}", 1e3 * seen.latency.count())};
     // A batch that was beside a step for a part of its time is learned from and not predicted: nobody asks for one.
     if (comparable(seen) && said[i].mean > Seconds(0)) {
@@ -127,7 +128,7 @@ std::string table(const Calibration& calibration, const std::vector<interference
     }
     rows.push_back(std::move(row));
   }
-  return align(rows, {0, 1, 2, 3, 4, 5, 6, 7, 8});
+  return align(rows, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
 }
 
 /// What the co-runs taught, for people and as JSON.

@@ -110,6 +110,7 @@ std::string render_calibration(const Calibration& calibration) {
   for (const BatchSample& seen : calibration.samples.batches) {
     Json one{{"clocks", json_of(seen.at.speeds)}, {"batch", seen.at.batch}};
     if (seen.at.step) one["step"] = json_of_step(*seen.at.step);
+    if (seen.at.rested > Seconds(0)) one["rested_seconds"] = seen.at.rested.count();
     one["beside"] = seen.beside;
     one["latency_seconds"] = seen.latency.count();
     batches.push_back(std::move(one));
@@ -167,6 +168,10 @@ Result<Calibration> parse_calibration(std::string_view text) {
     TRY(seen.at.batch, part.whole("batch", 1, kMostItems));
     if (part.has("step")) {
       TRY(seen.at.step, step_of(part, costs));
+    }
+    if (part.has("rested_seconds")) {
+      TRY(const double rested, part.number("rested_seconds", 0.0, 1e9));
+      seen.at.rested = Seconds(rested);
     }
     TRY(seen.beside, part.number("beside", 0.0, 1.0));
     TRY(const double seconds, part.number("latency_seconds", 1e-12, 1e9));

@@ -19,6 +19,7 @@ Calibration example() {
   for (int i = 0; i < 6; ++i) {
     BatchSample seen{{.speeds = {.gpu = i % 2 == 0 ? 1.0 : 0.7}, .batch = 1 + i, .step = {}}, Seconds(0.01 + 0.003 * i), 0.0};
     if (i > 1) seen.at.step = step, seen.beside = i == 2 ? 0.5 : 1.0;
+    if (i == 1) seen.at.rested = Seconds(0.25);
     out.samples.batches.push_back(seen);
   }
   out.samples.steps.push_back({{.mem = 0.5}, step, Seconds(0.4), 0.25});
@@ -36,6 +37,7 @@ TEST(Calibration, ComesBackAsItWas) {
     const BatchSample &a = wrote.samples.batches[i], &b = read->samples.batches[i];
     EXPECT_EQ(a.latency, b.latency);
     EXPECT_EQ(a.beside, b.beside);
+    EXPECT_EQ(a.at.rested, b.at.rested);
     EXPECT_EQ(a.at.speeds, b.at.speeds);
     EXPECT_EQ(a.at.batch, b.at.batch);
     ASSERT_EQ(a.at.step.has_value(), b.at.step.has_value());

@@ -116,10 +116,14 @@ std::vector<CoRun> co_run_design(const CoRunWork& work, std::size_t settings) {
   std::vector<CoRun> design;
   for (std::size_t setting = 0; setting < settings; ++setting) {
     const int items = setting % 2 == 1 ? std::max(1, work.items / 4) : work.items;
-    const std::size_t beside = setting == 0 ? 5 : 3, alone = setting == 0 ? 3 : 1;
+    const std::size_t beside = setting == 0 ? 4 : 3, alone = setting == 0 ? 2 : 1;
     // Through all sizes in steps of two, beginning elsewhere each time: small, middle and large ones meet in every configuration.
-    for (std::size_t i = 0; i < beside; ++i) design.push_back({setting, sizes[(setting + 2 * i) % n], items});
-    for (std::size_t i = 0; i < alone; ++i) design.push_back({setting, sizes[(n - 1 + 2 * (setting + i)) % n], 0});
+    for (std::size_t i = 0; i < beside; ++i) design.push_back({setting, sizes[(setting + 2 * i) % n], items, {}});
+    for (std::size_t i = 0; i < alone; ++i) design.push_back({setting, sizes[(n - 1 + 2 * (setting + i)) % n], 0, {}});
+    if (setting == 0) {
+      design.push_back({setting, sizes[n / 2], 0, Seconds(0.2)});
+      design.push_back({setting, sizes[0], 0, Seconds(1.0)});
+    }
   }
   return design;
 }
@@ -215,6 +219,8 @@ Result<CoRunResult> make_co_runs(Machine& machine, const CoRunWork& work, std::s
       TRY_STATUS(runs.start_step(run.step_items));
       steps.push_back({run.setting, run.step_items});
     }
+    Clock& clock = machine.host().clock;
+    if (run.rest > Seconds(0)) clock.sleep_until(clock.now() + std::chrono::duration_cast<Clock::TimePoint::duration>(run.rest));
     TRY_STATUS(runs.batch(run.batch));
     batches.push_back({run, runs.batches().size() - 1});
     hooks.progress(i + 1, design.size());
@@ -225,7 +231,7 @@ Result<CoRunResult> make_co_runs(Machine& machine, const CoRunWork& work, std::s
   for (const BatchSeen& seen : batches) {
     const Span& span = runs.batches()[seen.place];
     const double beside = covered(span, runs.steps());
-    interference::Situation at{.speeds = speeds[seen.run.setting], .batch = seen.run.batch, .step = {}};
+    interference::Situation at{.speeds = speeds[seen.run.setting], .batch = seen.run.batch, .step = {}, .rested = seen.run.rest};
     if (beside > 0.0) at.step = {.cost = costs.step, .items = seen.run.step_items};
     out.samples.batches.push_back({.at = std::move(at), .latency = span.to - span.from, .beside = beside});
     out.runs.push_back(seen.run);

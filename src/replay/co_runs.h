@@ -41,10 +41,11 @@ struct CoRun {
   std::size_t setting = 0;  ///< which of the configurations
   int batch = 1;
   int step_items = 0;  ///< of the step beside it; 0: alone
+  Seconds rest{0};     ///< before it, for a batch alone
 };
 /// Few runs that cover much: every configuration gets three batches beside a step, of sizes that differ from one configuration to the next
-/// (powers of two up to `largest_batch`), and one alone; the first one gets two more of each. In the order to be run. Steps are whole,
-/// and a quarter of one in every other configuration.
+/// (powers of two up to `largest_batch`), and one alone; the first one gets one more of each, and two alone after a rest, when governors
+/// have lowered the clocks. In the order to be run. Steps are whole, and a quarter of one in every other configuration.
 std::vector<CoRun> co_run_design(const CoRunWork& work, std::size_t settings);
 
 /// Configurations for a design where nobody says which will be used: all clocks at their highest; the GPU's at 0.7 and at 0.45 of it, the
