@@ -11,7 +11,8 @@ constexpr double kShortestWindow = 1e-6;                         // s
 
 }  // namespace
 
-ArrivalRate::ArrivalRate(Seconds window, std::optional<double> expected) : window_(std::max(window.count(), kShortestWindow)) {
+ArrivalRate::ArrivalRate(Seconds window, std::optional<double> expected, Time start)
+    : window_(std::max(window.count(), kShortestWindow)), bin_start_(start.count()) {
   if (!expected || !std::isfinite(*expected) || *expected <= 0.0) return;
   const double mean = *expected * window_;
   assumed_ = 0.0;

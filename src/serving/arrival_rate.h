@@ -10,8 +10,8 @@ namespace polythrottle::serving {
 /// Counts requests in bins of one `window` (the SLO: the time over which unevenness hurts) and forgets bins exponentially.
 class ArrivalRate {
  public:
-  /// `expected`: requests a second before any has come, worth `kPriorBins` bins of Poisson arrivals.
-  explicit ArrivalRate(Seconds window, std::optional<double> expected = {});
+  /// Counts from `start`. `expected`: requests a second before any has come, worth `kPriorBins` bins of Poisson arrivals.
+  explicit ArrivalRate(Seconds window, std::optional<double> expected = {}, Time start = Time(0));
   void arrived(Time now);
   /// As of `now`: bins that passed empty count.
   ArrivalEstimate estimate(Time now) const;

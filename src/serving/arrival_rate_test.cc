@@ -60,6 +60,11 @@ TEST(ArrivalRate, BeginsWithTheExpectedRateAndPoisson) {
   EXPECT_DOUBLE_EQ(estimate.dispersion, 1.0);
 }
 
+TEST(ArrivalRate, CountsFromItsStart) {
+  EXPECT_DOUBLE_EQ(ArrivalRate(Seconds(0.5), 8.0, Time(1000)).estimate(Time(1000)).rate, 8.0);
+  EXPECT_LT(ArrivalRate(Seconds(0.5), 8.0).estimate(Time(1000)).rate, 1e-6);
+}
+
 TEST(ArrivalRate, OneRequestIsNotAFlood) {
   ArrivalRate arrivals(Seconds(0.5));
   arrivals.arrived(Time(0.001));

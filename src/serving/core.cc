@@ -33,6 +33,11 @@ Status check(const JobSpec& job) {
     }
     if (i > 0 && piece >= job.pieces[i - 1]) return fail(Errc::kInvalid, "pieces of a job out of order", "name the largest first");
   }
+  for (const int piece : job.pieces) {
+    if (piece % job.pieces.back() == 0) continue;
+    return fail(Errc::kInvalid, fmt::format("a job in pieces of {} and {} items", piece, job.pieces.back()),
+                "a piece must be a multiple of the smallest, or a step could come to a rest that none fits");
+  }
   return {};
 }
 
@@ -138,6 +143,8 @@ std::vector<Action> Core::on_alarm(Time now, Alarm alarm) {
 std::vector<Action> Core::set_slo(Time now, Seconds slo) {
   CHECK(now >= now_);
   now_ = now;
+  CHECK(slo > Seconds(0));
+  if (slo != options_.slo) rate_ = ArrivalRate(slo, rate_.estimate(now).rate, now);
   options_.slo = slo;
   return react(now);
 }

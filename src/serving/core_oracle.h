@@ -194,20 +194,17 @@ class CoreOracle {
     return std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& request) { return std::get<2>(request) == id; });
   }
 
-  /// When a request by itself would be answered at the latest if it came next: after the batch that runs, beside the step that runs, in the
-  /// slower of the rows that may be in force.
+  /// When a request by itself would be answered at the latest if it came next: after the batch that runs, which may have begun in any row,
+  /// beside the step that runs, in the slower of the rows that may be in force.
   double earliest_end(Time now, const Core& core) const {
-    double end = 0.0;
-    for (std::size_t row : {row_, applying_.value_or(row_)}) {
-      const auto time = [&](int size, bool beside) {
-        const interference::Situation at{options_.rows[row].speeds, size,
-                                         beside ? std::optional<interference::Step>({{}, 1}) : std::nullopt};
-        return core.predictor().batch(at).mean.count();
-      };
-      const double start = batch_ ? batch_->started.count() + time(static_cast<int>(batch_->requests.size()), true) : 0.0;
-      end = std::max(end, std::max(start, now.count()) + time(1, step_.has_value()));
-    }
-    return end;
+    const auto time = [&](std::size_t row, std::size_t size, bool beside) {
+      const auto step = beside ? std::optional<interference::Step>({{}, 1}) : std::nullopt;
+      return core.predictor().batch({options_.rows[row].speeds, static_cast<int>(size), step}).mean.count();
+    };
+    double start = now.count();
+    for (std::size_t row = 0; batch_ && row < options_.rows.size(); ++row)
+      start = std::max(start, batch_->started.count() + time(row, batch_->requests.size(), true));
+    return start + std::max(time(row_, 1, step_.has_value()), time(applying_.value_or(row_), 1, step_.has_value()));
   }
 
   void took(Time now, const RunBatch& what, const Core&) {

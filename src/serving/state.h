@@ -41,8 +41,8 @@ struct JobSpec {
   interference::WorkCost cost;  ///< of one item forward, backward, and of the update
   int items = 1;                ///< of one optimizer step
   long steps = 1;               ///< optimizer steps in all
-  /// Sizes in which an optimizer step may be run (gradient accumulation), each a divisor of `items`, descending; `items` itself is the
-  /// first.
+  /// Sizes in which an optimizer step may be run (gradient accumulation), each a divisor of `items` and a multiple of the last, descending;
+  /// `items` itself is the first.
   std::vector<int> pieces = {1};
   std::optional<Time> deadline;
 };
