@@ -15,7 +15,7 @@ constexpr int kMostBatches = 2000;
 /// The step in progress, as a share still to do that shrinks at one speed alone and at another beside a batch.
 class StepLeft {
  public:
-  StepLeft(double alone, double beside) : alone_(alone), beside_(beside) {}
+  StepLeft(double alone, double beside, double share = 1.0) : alone_(alone), beside_(beside), share_(share) {}
   bool runs() const { return share_ > 0.0; }
   double time_alone() const { return share_ * alone_; }
   double time_beside() const { return share_ * beside_; }
@@ -26,8 +26,7 @@ class StepLeft {
 
  private:
   void use(double seconds, double whole) { share_ = whole > 0.0 ? std::max(0.0, share_ - seconds / whole) : 0.0; }
-  double alone_, beside_;
-  double share_ = 1.0;
+  double alone_, beside_, share_;
 };
 
 class LookAhead {
@@ -51,8 +50,13 @@ class LookAhead {
       if (!std::isfinite(start)) return true;
       // Until the batch starts the step has the device for itself.
       if (step_.runs()) {
+        const double end = now + step_.time_alone();
         step_.idle(start - now);
-        if (!step_.runs()) step_end_ = start;
+        if (start >= end) {
+          step_end_ = end;
+          step_ = StepLeft(0.0, 0.0, 0.0);
+          if (arrival(first_) > end) return true;
+        }
       }
       const double limit = deadline(first_);
       while (size > 0 && start + length(size, 0.0) > limit + kInstant) --size;
@@ -115,8 +119,7 @@ class LookAhead {
     const double beside = std::min(length, step_.time_beside());
     step_.batch(beside);
     if (step_.time_beside() < kInstant) {
-      step_ = StepLeft(0.0, 0.0);
-      step_.idle(1.0);
+      step_ = StepLeft(0.0, 0.0, 0.0);
       step_end_ = start + beside;
     }
   }
