@@ -309,6 +309,10 @@ class CoreOracle {
       if (records[i].number != records[i - 1].number + 1) blame("record {} after {}", records[i].number, records[i - 1].number);
     for (const DecisionRecord& record : records)
       if (record.at > now) blame("record {} is of the future", record.number);
+    for (auto record = records.rbegin(); record != records.rend() && record->number > last_record_; ++record) {
+      if (record->act == Act::kBatch && !batch_ids_.contains(record->subject)) blame("record {} of a batch that never ran", record->number);
+      if (record->act == Act::kStep && !step_ids_.contains(record->subject)) blame("record {} of a step that never ran", record->number);
+    }
     if (!records.empty()) {
       if (records.back().number < last_record_) blame("record {} after {}", records.back().number, last_record_);
       last_record_ = records.back().number;

@@ -31,7 +31,12 @@ class Paper final : public Policy {
     decision.batch = plan.run;
     decision.wake = plan.wake;
     decision.about_batch = std::move(plan.about);
-    if (job != nullptr && !state.step) admit(state, *job, times, decision);
+    if (job != nullptr && !state.step) {
+      admit(state, *job, times, decision);
+    } else {
+      decision.about_step.act = Act::kHoldStep;
+      decision.about_step.cause = Cause::kPaused;
+    }
     return decision;
   }
 
