@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -16,13 +17,15 @@ constexpr int kMostDecisions = 100'000;
 /// A wake-up lies at least this far ahead, or rounding could make the core ask for the present for ever.
 constexpr Seconds kSoonest{1e-6};
 
+bool waits(const DecisionRecord& record) { return record.act == Act::kWaitForMore || record.act == Act::kHoldStep; }
 bool same_wait(const DecisionRecord& a, const DecisionRecord& b) {
-  const bool waits = a.act == Act::kWaitForMore || a.act == Act::kHoldStep;
-  return waits && a.act == b.act && a.cause == b.cause && a.size == b.size && a.subject == b.subject && a.queued == b.queued;
+  return waits(a) && a.act == b.act && a.cause == b.cause && a.size == b.size && a.subject == b.subject && a.queued == b.queued;
 }
 
 Status check(const JobSpec& job) {
   if (job.items < 1 || job.steps < 1) return fail(Errc::kInvalid, "a job without work", "give at least one item and one step");
+  if (job.steps > std::numeric_limits<long>::max() / job.items)
+    return fail(Errc::kInvalid, "more items than can be counted", "give fewer steps");
   if (job.pieces.empty() || job.pieces.front() != job.items) {
     return fail(Errc::kInvalid, "the largest piece of a job is not its step", fmt::format("begin the list with {}", job.items));
   }
@@ -382,9 +385,9 @@ Time Core::earliest_end(Time now, const JobSpec& job) const {
 std::uint64_t Core::note(Time now, DecisionRecord record) {
   record.at = now;
   if (record.act == Act::kWaitForMore || record.act == Act::kHoldStep) record.queued = queue_.size();
-  // Waits of batches and of steps alternate, so the last two are looked at.
+  // Waits of batches and of steps alternate, so the last two are looked at; what waits after something ran is another wait.
   const std::size_t looked_at = std::min<std::size_t>(2, records_.size());
-  for (std::size_t i = 0; i < looked_at; ++i) {
+  for (std::size_t i = 0; i < looked_at && waits(records_[records_.size() - 1 - i]); ++i) {
     if (same_wait(records_[records_.size() - 1 - i], record)) return last_record_;
   }
   record.number = ++last_record_;

@@ -29,6 +29,12 @@ struct Event {
   }
 };
 
+inline std::string told(const std::vector<Event>& events) {
+  std::string text;
+  for (const Event& event : events) text += "\n  " + event.text();
+  return text;
+}
+
 /// The fine-tuning jobs that events submit.
 inline std::vector<JobSpec> jobs_of_events() {
   const auto job = [](int items, long steps, std::vector<int> pieces) {
@@ -74,6 +80,12 @@ class CoreDriver {
   const CoreOracle& oracle() const { return oracle_; }
   Time now() const { return now_; }
 
+  /// When what runs will end, from now on, to tell states apart.
+  std::string under_way() const {
+    const auto left = [&](bool there, Time end) { return there ? fmt::format(" {:.9g}", (end - now_).count()) : std::string(" -"); };
+    return left(oracle_.batch().has_value(), batch_end_) + left(oracle_.step().has_value(), step_end_) +
+           left(oracle_.applying().has_value(), apply_end_) + left(last_deadline_.has_value(), last_deadline_.value_or(Time(0)));
+  }
   /// False if it cannot happen now (no batch that could end).
   bool can(const Event& event) const {
     switch (event.what) {

@@ -1,5 +1,5 @@
 // Thousands of random orders of events, each watched by an oracle (docs/testing.md). A failure prints its seed and the shortest list of
-// events found that fails the same way; `CoreProperty.Replays` runs such a list.
+// events found that fails the same way.
 
 #include <gtest/gtest.h>
 
@@ -72,12 +72,6 @@ Events shortest(const CoreDriver::Setup& world, Events events) {
   return events;
 }
 
-std::string told(const Events& events) {
-  std::string text;
-  for (const Event& event : events) text += "\n  " + event.text();
-  return text;
-}
-
 /// A core that stops the program says nothing of the seed; this does.
 char current[200];
 void say_current(int) {
@@ -110,12 +104,7 @@ TEST_P(CoreProperty, HoldsInEveryOrderOfEvents) {
   for (const std::string& what : tried) EXPECT_GE(seen[what], 100) << what;
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, CoreProperty, testing::Values("random", "inference-only", "greedy", "paper", "adaptive"),
-                         [](const auto& policy) {
-                           std::string name = policy.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Policies, CoreProperty, testing::Values("random", "inference-only", "greedy", "paper", "adaptive"), policy_name);
 
 }  // namespace
 }  // namespace polythrottle::serving

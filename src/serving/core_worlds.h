@@ -1,6 +1,8 @@
 #pragma once
 // For tests: cores to be tried, with each policy and with all kinds of rows, limits and predictors.
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <random>
 #include <string_view>
@@ -77,6 +79,13 @@ inline CoreRules rules_of(std::string_view policy) {
   if (policy == "paper") return {};
   if (policy == "adaptive") return {.within_budget = true, .never_waits_for_ever = true};
   return {.uncalibrated = true, .any_drop = true, .never_waits_for_ever = true};
+}
+
+/// For the name of a test: "inference_only".
+inline std::string policy_name(const testing::TestParamInfo<const char*>& policy) {
+  std::string name = policy.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
 }
 
 /// A core with this policy ("random", or one of ours) and no choice of rows.
