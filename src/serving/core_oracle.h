@@ -22,6 +22,7 @@ namespace polythrottle::serving {
 struct CoreRules {
   bool steps = true;                  ///< it runs fine-tuning at all
   bool uncalibrated = false;          ///< ... also before any co-run was measured
+  bool steps_beside_batches = true;   ///< one may begin while a batch runs
   bool hopeless = true;               ///< drops what is predicted to be late, not only what is late
   bool any_drop = false;              ///< drops what it likes, with cause kHopeless
   bool within_budget = false;         ///< a step says its risk and budget
@@ -226,6 +227,7 @@ class CoreOracle {
     if (step_) return blame("step {} beside step {}", what.id, step_->id);
     if (!rules_.steps) blame("a step of a policy that runs none");
     if (draining_) blame("a step on the way down");
+    if (batch_ && !rules_.steps_beside_batches) blame("a step of a policy that starts none beside a batch");
     if (!rules_.uncalibrated && !core.predictor().calibrated()) blame("a step before any co-run was measured");
     if (!step_ids_.insert(what.id).second) return blame("step {} for the second time", what.id);
     const auto found = jobs_.find(what.job);

@@ -99,7 +99,8 @@ TEST_P(CoreProperty, HoldsInEveryOrderOfEvents) {
   // That it holds says little if it was never tried.
   std::vector<std::string> tried = {"batch alone", "batch between rows", "drop expired", "drop queue_full", "drop draining", "row", "wake"};
   const CoreRules rules = rules_of(GetParam());
-  if (rules.steps) tried.insert(tried.end(), {"step alone", "step beside", "batch beside", "job"});
+  if (rules.steps) tried.insert(tried.end(), {"step alone", "batch beside", "job"});
+  if (rules.steps && rules.steps_beside_batches) tried.push_back("step beside");
   if (rules.hopeless) tried.push_back("drop hopeless");
   for (const std::string& what : tried) EXPECT_GE(seen[what], 100) << what;
 }

@@ -77,7 +77,7 @@ inline CoreRules rules_of(std::string_view policy) {
   if (policy == "inference-only") return {.steps = false};
   if (policy == "greedy") return {.uncalibrated = true, .hopeless = false, .never_waits_for_ever = true};
   if (policy == "paper") return {};
-  if (policy == "adaptive") return {.within_budget = true, .never_waits_for_ever = true};
+  if (policy == "adaptive") return {.steps_beside_batches = false, .within_budget = true, .never_waits_for_ever = true};
   return {.uncalibrated = true, .any_drop = true, .never_waits_for_ever = true};
 }
 
