@@ -124,7 +124,7 @@ class CoreDriver {
       case Happens::kPause: {
         const PendingJob& job = some_job(choice);
         const JobId id = job.id;
-        const bool pause = !job.paused;
+        const bool pause = choice % 3 == 2 ? job.paused : !job.paused;
         oracle_.paused(id, pause);
         return answer(core_.pause(now_, id, pause), choice);
       }
