@@ -26,7 +26,7 @@ struct Scene {
   std::optional<double> batch_ends;  ///< from now on, s
   double batch_slack = 1.0;
   int batch_size = 1;
-  std::optional<double> step_ends;
+  std::optional<double> step_ends;  ///< if a batch runs beside it
   std::vector<JobSpec> specs;
   std::vector<long> done;  ///< items of each job; 0 where it says nothing
   std::vector<JobId> paused;
@@ -55,8 +55,12 @@ struct Scene {
     state.queue = queue;
     if (batch_ends) state.batch = RunningBatch{7, now - Seconds(0.01), batch_size, now + Seconds(batch_slack), now + Seconds(*batch_ends)};
     if (step_ends) {
-      state.step = RunningStep{7, 1, now - Seconds(0.01), 8, now + Seconds(*step_ends)};
-      state.step_cost = interference::Step{{}, 8};
+      RunningStep step{7, 1, now - Seconds(0.01), 8, now + Seconds(*step_ends)};
+      step.work = {{}, 8};
+      step.alone.mean = Seconds(1.0);
+      step.beside.mean = Seconds(2.0);
+      step.share_left = *step_ends / 2.0;
+      state.step = step;
     }
     state.jobs = jobs;
     state.rows = rows;
