@@ -13,6 +13,19 @@
 
 namespace polythrottle::serving {
 
+/// Under a sanitizer everything takes twenty times as long, so less is tried.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 enum class Happens { kNext, kArrive, kBurst, kBatchDone, kStepDone, kApplied, kTick, kSlo, kSubmit, kPause, kCancel, kAlarm, kDrain };
 
 /// One thing that happens, `wait` after the one before. What it is about is drawn from `choice`, so that it means something in every state,
