@@ -103,6 +103,7 @@ std::string because(const DecisionRecord& record) {
     case Cause::kGreedy: return "this policy always runs fine-tuning at once" + expectation(record);
     case Cause::kJobDeadline: return "the job must do this much to end in time, and " + risk(record, "is within") + expectation(record);
     case Cause::kRisk: return risk(record, "would be over") + expectation(record);
+    case Cause::kAfterBatch: return "a batch runs and gets the device to itself";
     case Cause::kNotCalibrated: return "no batch beside fine-tuning has been measured yet";
     case Cause::kNeverBeside: return "this policy runs no fine-tuning";
     case Cause::kPaused: return "its owner paused it";
@@ -149,6 +150,7 @@ const char* to_string(Cause cause) {
     case Cause::kGreedy: return "greedy";
     case Cause::kJobDeadline: return "job_deadline";
     case Cause::kRisk: return "risk";
+    case Cause::kAfterBatch: return "after_batch";
     case Cause::kNotCalibrated: return "not_calibrated";
     case Cause::kNeverBeside: return "never_beside";
     case Cause::kPaused: return "paused";

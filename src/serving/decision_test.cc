@@ -15,11 +15,11 @@ using testing::HasSubstr;
 using testing::Not;
 
 constexpr std::array kActs{Act::kBatch, Act::kWaitForMore, Act::kDrop, Act::kStep, Act::kHoldStep, Act::kRow};
-constexpr std::array kCauses{Cause::kFull,    Cause::kDeadline,    Cause::kWorthNoWait, Cause::kShrunk,        Cause::kRoomForMore,
-                             Cause::kExpired, Cause::kHopeless,    Cause::kQueueFull,   Cause::kDraining,      Cause::kSlack,
-                             Cause::kGreedy,  Cause::kJobDeadline, Cause::kRisk,        Cause::kNotCalibrated, Cause::kNeverBeside,
-                             Cause::kPaused,  Cause::kBetweenRows, Cause::kRate,        Cause::kJobEnergy,     Cause::kSloAtRisk,
-                             Cause::kDrift,   Cause::kHot,         Cause::kRival};
+constexpr std::array kCauses{Cause::kFull,        Cause::kDeadline,    Cause::kWorthNoWait, Cause::kShrunk,     Cause::kRoomForMore,
+                             Cause::kExpired,     Cause::kHopeless,    Cause::kQueueFull,   Cause::kDraining,   Cause::kSlack,
+                             Cause::kGreedy,      Cause::kJobDeadline, Cause::kRisk,        Cause::kAfterBatch, Cause::kNotCalibrated,
+                             Cause::kNeverBeside, Cause::kPaused,      Cause::kBetweenRows, Cause::kRate,       Cause::kJobEnergy,
+                             Cause::kSloAtRisk,   Cause::kDrift,       Cause::kHot,         Cause::kRival};
 
 /// With every number there is.
 DecisionRecord told(Act act, Cause cause) {
@@ -97,6 +97,9 @@ TEST(Decision, ReadsAsOneSentenceForEachActAndCause) {
        "12.345 s: held fine-tuning back, because the risk of a missed deadline, 2.3 %, would be over the budget of 1 % (expected 171 ms, "
        "planned for 187 ms); looks again by 12.402 s.",
        "0.000 s: held fine-tuning back, because the risk of a missed deadline would be over the budget."},
+      {Act::kHoldStep, Cause::kAfterBatch,
+       "12.345 s: held fine-tuning back, because a batch runs and gets the device to itself; looks again by 12.402 s.",
+       "0.000 s: held fine-tuning back, because a batch runs and gets the device to itself."},
       {Act::kHoldStep, Cause::kNotCalibrated,
        "12.345 s: held fine-tuning back, because no batch beside fine-tuning has been measured yet; looks again by 12.402 s.",
        "0.000 s: held fine-tuning back, because no batch beside fine-tuning has been measured yet."},

@@ -32,6 +32,7 @@ struct Scene {
   std::vector<JobId> paused;
   bool calibrated = true;
   std::optional<Row> applying;
+  double beside_factor = 1.5;
   ArrivalEstimate arrivals;
   PolicyOptions options = {};
 
@@ -39,6 +40,7 @@ struct Scene {
     const Time now(8.0);
     FakePredictor predictor;
     predictor.has_co_runs = calibrated;
+    predictor.beside_factor = beside_factor;
     std::vector<Request> queue;
     for (double left : slack) queue.push_back({queue.size() + 1, now - Seconds(0.5), now + Seconds(left)});
     std::vector<PendingJob> jobs;
@@ -294,13 +296,16 @@ TEST(Policies, PaperTakesTheLargestBatchThatMeetsTheSloBesideAStep) {
 }
 
 TEST(Policies, AdaptiveFineTunesWithinItsBudget) {
-  const double end = alone(1);  // the batch that runs has just begun; beside a step it takes half as long again
+  // With batches four times as long beside a step, one that begins at once takes 1/4 s, unless the step ends before.
+  const double slow = 4.0 * alone(1), little = slow - kMicro, wake = little - alone(2);
   const StepCase cases[] = {
       {"nothing to lose", {.specs = {kJob}}, 1, 8, Cause::kSlack},
       {"not before any co-run was seen", {.specs = {kJob}, .calibrated = false}, {}, 0, Cause::kNotCalibrated},
       {"not while the configuration changes", {.specs = {kJob}, .applying = fake_row(0.5, 4)}, {}, 0, Cause::kBetweenRows},
-      {"a batch that still just makes it", {.batch_ends = end, .batch_slack = beside(1), .specs = {kJob}}, 1, 8, Cause::kSlack},
-      {"a microsecond less", {.batch_ends = end, .batch_slack = beside(1) - kMicro, .specs = {kJob}}, {}, 0, Cause::kRisk, 0.25},
+      {"not while a batch runs, however near its end", {.batch_ends = kMicro, .specs = {kJob}}, {}, 0, Cause::kAfterBatch},
+      {"one waits that just makes it", {.slack = {slow}, .specs = {kWhole}, .beside_factor = 4.0}, 1, 8, Cause::kSlack, slow - alone(2)},
+      {"a microsecond less", {.slack = {little}, .specs = {kWhole}, .beside_factor = 4.0}, {}, 0, Cause::kRisk, wake},
+      {"unless a smaller piece does", {.slack = {little}, .specs = {kJob}, .beside_factor = 4.0}, 1, 2, Cause::kSlack, wake},
       {"no further than the optimizer step", {.specs = {kJob}, .done = {13}}, 1, 2, Cause::kSlack},
       {"the last item", {.specs = {kJob}, .done = {15}}, 1, 1, Cause::kSlack},
       {"the first of two", {.specs = {kWhole, kJob}}, 1, 8, Cause::kSlack},

@@ -18,9 +18,9 @@ class Progress {
     since_ = now;
     whole_ = whole;
   }
-  /// In [0, 1].
+  /// In [0, 1]. While nothing is known of its length, nothing is known to be done.
   double share(Time now) const {
-    if (whole_ <= Seconds(0)) return done_;  // not begun, or of unknown length
+    if (whole_ <= Seconds(0)) return done_;
     return std::min(1.0, done_ + (now - since_) / whole_);
   }
   Seconds left(Time now) const { return (1.0 - share(now)) * whole_; }
