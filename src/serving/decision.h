@@ -64,6 +64,8 @@ struct DecisionRecord {
   std::optional<Time> until;         ///< look again then
   bool beside = false;               ///< a step ran beside the batch, or a batch beside the step
   std::optional<Seconds> actual;     ///< how long it took; once it has ended
+  std::optional<double> rate;        ///< kRow: requests a second it is chosen for
+  std::optional<Joules> saves;       ///< kRow: expected to be saved by it, the cost of changing counted
 };
 
 /// "12.345 s: ran 4 requests beside fine-tuning, because the earliest deadline (in 212 ms) allows no longer wait (expected 171 ms, planned
