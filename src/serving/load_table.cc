@@ -30,12 +30,14 @@ Sample sample(const BatchCurve& curve, double rate) {
           interpolate(low.rate, low.power.si(), above->rate, above->power.si(), x)};
 }
 
-/// Between the curves of the neighbouring sizes; `batch` need not be whole.
+/// Between the curves of the neighbouring sizes; `batch` need not be whole. One smaller than any that is known takes and costs what the
+/// smallest known does.
 Sample sample(const RowCost& cost, double batch, double rate) {
   const auto& curves = cost.batches;
   const auto above = std::find_if(curves.begin(), curves.end() - 1, [&](const BatchCurve& c) { return c.batch >= batch; });
+  if (above == curves.begin()) return sample(*above, rate * std::max(1.0, above->batch / batch));
   const Sample high = sample(*above, rate);
-  if (above == curves.begin() || above->batch <= batch) return high;
+  if (above->batch <= batch) return high;
   const Sample low = sample(*(above - 1), rate);
   const double from = (above - 1)->batch, to = above->batch;
   return {interpolate(from, low.latency, to, high.latency, batch), interpolate(from, low.power, to, high.power, batch)};
@@ -144,7 +146,8 @@ bool LoadTable::serves(std::size_t index, double rate, double dispersion) const 
   if (!row.known || row.max_batch == 0) return false;
   const double u = rate * row.service;
   if (u > model_.max_utilization) return false;
-  if (at(row.answer, rate) > usable_) return false;
+  // The reference is what one is held against: what its governor does between rare requests is not held against it.
+  if (index != 0 && at(row.answer, rate) > usable_) return false;
   const double wait = usable_ - row.latency[static_cast<std::size_t>(row.max_batch) - 1];
   return u * std::exp(-2.0 * (1.0 - u) * wait / (row.service * std::max(dispersion, kLeastDispersion))) <= model_.miss_budget;
 }

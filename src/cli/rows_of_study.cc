@@ -1,0 +1,209 @@
+#include "cli/rows_of_study.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "cli/question.h"
+#include "study/summary.h"
+
+namespace polythrottle {
+namespace {
+
+using serving_rows::Candidate;
+
+constexpr std::string_view kSimulated = "sim:";
+
+/// What a study knows of power while nothing runs.
+class Idle {
+ public:
+  static Result<Idle> of(const Summary& summary, const Config& reference) {
+    Idle idle;
+    idle.reference_ = reference;
+    const auto device = summary.facts.find(fact::kDevice);
+    if (device != summary.facts.end() && device->second.starts_with(kSimulated)) {
+      TRY(idle.board_, simulation::find_board(std::string_view(device->second).substr(kSimulated.size())));
+      idle.text_ = "computed for each setting from the simulated board's physics";
+      return idle;
+    }
+    if (!summary.baseline || !summary.baseline->idle_watts) {
+      return fail(Errc::kNotFound, "study: idle power was not measured, so that nothing is known of low loads",
+                  "tune again with a meter and without --idle 0");
+    }
+    idle.watts_ = Watts(summary.baseline->idle_watts->value);
+    idle.text_ =
+        fmt::format("measured once, {}; taken for every setting that is nowhere above the reference", format_si(idle.watts_.si(), "W"));
+    return idle;
+  }
+
+  /// nullopt: may be higher than what is known.
+  std::optional<Watts> at(const Config& config) const {
+    if (board_ != nullptr) return serving_rows::idle_power(*board_, serving_rows::setting_of(*board_, config));
+    for (const auto& [name, value] : config.entries()) {
+      const auto here = config.number(name), there = reference_.number(name);
+      if (name != "batch" && (here != there || !here) && reference_.get(name) != value && !(here && there && *here <= *there))
+        return std::nullopt;
+    }
+    return watts_;
+  }
+  /// By how much a batch takes longer when the GPU's clock has fallen to its floor.
+  double slowed(const Config& config) const {
+    if (board_ != nullptr) {
+      const auto setting = serving_rows::setting_of(*board_, config);
+      return setting.gpu_max / setting.gpu_min;
+    }
+    const auto floor = config.number("gpu_min_hz"), ceiling = config.number("gpu_max_hz");
+    return floor && ceiling && *floor > 0.0 ? std::max(1.0, *ceiling / *floor) : 1.0;
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  const simulation::Board* board_ = nullptr;
+  Watts watts_;
+  Config reference_;
+  std::string text_;
+};
+
+int batch_of(const Config& config) { return static_cast<int>(std::max(1.0, config.number("batch").value_or(1.0))); }
+
+/// Knobs of the machine alone.
+std::string clocks_of(const Config& config) {
+  Config clocks;
+  for (const auto& [name, value] : config.entries()) {
+    if (name != "batch") clocks.set(name, value);
+  }
+  return clocks.text();
+}
+
+interference::Speeds speeds_of(const Config& config, const Config& reference) {
+  const auto over = [&](std::initializer_list<const char*> knobs) {
+    double speed = 1.0;
+    for (const char* knob : knobs) {
+      const auto here = config.number(knob), there = reference.number(knob);
+      if (here && there && *here > 0.0 && *there > 0.0) speed *= *here / *there;
+    }
+    return speed;
+  };
+  return {over({"gpu_max_hz"}), over({"mem_hz"}), over({"cpu_hz", "cpu_quota_ratio"})};
+}
+
+/// A setting at one batch size, or nullopt where latency or energy was not measured.
+std::optional<serving::BatchCurve> curve_of(const Metrics& metrics, const Config& config, const std::optional<Watts>& idle, double slowed) {
+  const auto latency = metrics.find(kLatencyMean), energy = metrics.find(kEnergy);
+  if (latency == metrics.end() || energy == metrics.end() || latency->second.value <= 0.0) return std::nullopt;
+  const int batch = batch_of(config);
+  const Seconds time(latency->second.value);
+  const Watts busy = Joules(energy->second.value * batch) / time;
+  return serving::straight_curve(batch, time, time * slowed, idle.value_or(busy), busy);
+}
+
+double tail_of(const Metrics& metrics) {
+  const auto mean = metrics.find(kLatencyMean);
+  for (const auto name : {kLatencyP99, kLatencyP95}) {
+    const auto tail = metrics.find(name);
+    if (tail != metrics.end() && mean != metrics.end() && mean->second.value > 0.0)
+      return std::max(1.0, tail->second.value / mean->second.value);
+  }
+  return serving::RowCost{}.tail;
+}
+
+class Reader {
+ public:
+  Reader(const Summary& summary, const Config& reference, const Idle& idle) : summary_(summary), reference_(reference), idle_(idle) {}
+
+  /// Batch sizes up to that of `config` which were measured at its clocks. nullopt: `config` itself was not.
+  std::optional<Candidate> candidate(const Config& config) const {
+    const auto idle = idle_.at(config);
+    Candidate out;
+    std::map<int, Metrics> measured;
+    for (const Trial& trial : summary_.trials) {
+      if (trial.state != TrialState::kCompleted || clocks_of(trial.asked) != clocks_of(config)) continue;
+      if (batch_of(trial.asked) <= batch_of(config)) measured[batch_of(trial.asked)] = pooled(summary_.trials, trial.asked);
+    }
+    out.cost.tail = 1.0;
+    for (const auto& [batch, metrics] : measured) {
+      Config at = config;
+      at.set("batch", static_cast<double>(batch));
+      if (auto curve = curve_of(metrics, at, idle, idle_.slowed(config))) {
+        out.row.busy = curve->points.back().power;
+        out.cost.batches.push_back(std::move(*curve));
+        out.cost.tail = std::max(out.cost.tail, tail_of(metrics));
+      }
+    }
+    if (out.cost.batches.empty() || out.cost.batches.back().batch != batch_of(config)) return std::nullopt;
+    if (!idle) out.cost.batches.clear();
+    out.row.config = config;
+    out.row.idle = idle;
+    out.row.max_batch = batch_of(config);
+    out.row.speeds = speeds_of(config, reference_);
+    return out;
+  }
+
+  /// Every setting of the machine at the largest batch that was measured there.
+  std::vector<Candidate> all() const {
+    std::map<std::string, Config> largest;
+    for (const Trial& trial : summary_.trials) {
+      if (trial.state != TrialState::kCompleted) continue;
+      Config& config = largest[clocks_of(trial.asked)];
+      if (config.empty() || batch_of(trial.asked) > batch_of(config)) config = trial.asked;
+    }
+    std::vector<Candidate> out;
+    for (const auto& [clocks, config] : largest) {
+      if (auto found = candidate(config)) out.push_back(std::move(*found));
+    }
+    return out;
+  }
+
+ private:
+  const Summary& summary_;
+  const Config& reference_;
+  const Idle& idle_;
+};
+
+}  // namespace
+
+Result<ServingRows> serving_rows::useful(Candidate reference, std::optional<Candidate> tuned, std::vector<Candidate> others, Seconds slo) {
+  std::vector<Candidate> all;
+  all.push_back(std::move(reference));
+  const bool apart = tuned && !(tuned->row.config == all.front().row.config);
+  if (apart) all.push_back(std::move(*tuned));
+  const std::size_t kept = all.size();
+  std::move(others.begin(), others.end(), std::back_inserter(all));
+  std::vector<serving::RowCost> costs;
+  for (const auto& each : all) costs.push_back(each.cost);
+  TRY(const auto table, serving::LoadTable::make(costs, slo));
+  std::set<std::size_t> best;
+  for (const double dispersion : {0.25, 1.0, 4.0}) {
+    for (const auto& stretch : table.stretches(dispersion)) best.insert(stretch.row);
+    best.insert(table.strongest(dispersion));
+  }
+  ServingRows out;
+  for (std::size_t row = 0; row < all.size(); ++row) {
+    if (row >= kept && !best.contains(row)) continue;
+    out.rows.push_back(std::move(all[row].row));
+    out.costs.push_back(std::move(all[row].cost));
+  }
+  out.tuned = apart ? 1 : 0;
+  return out;
+}
+
+Result<ServingRows> rows_of_study(const std::string& path, Seconds slo) {
+  TRY(const auto summary, summarize_file({.study = path, .slo = {}, .constraints = {}}, std::nullopt));
+  TRY(const Config reference, reference_of(summary.facts));
+  TRY(const Idle idle, Idle::of(summary, reference));
+  const Reader reader(summary, reference, idle);
+  auto first = reader.candidate(reference);
+  if (!first) {
+    return fail(Errc::kNotFound, "study " + path + ": latency and energy of the reference were not measured", "go on with tune --resume");
+  }
+  std::optional<Candidate> tuned;
+  if (summary.best) tuned = reader.candidate(summary.best->config);
+  TRY(auto out, serving_rows::useful(std::move(*first), std::move(tuned), reader.all(), slo));
+  if (summary.actuation) out.actuation = Seconds(summary.actuation->most_seconds);
+  out.idle = idle.text();
+  return out;
+}
+
+}  // namespace polythrottle
