@@ -191,9 +191,9 @@ TEST(LoadAdaptive, TheCalmAfterAnAlarmDoublesWhereItRepeats) {
 TEST(LoadAdaptive, WhereTheReferenceIsTooSlowForTheRateTheStrongestRowIsTheRefuge) {
   Scene scene;
   auto rowc = choice();
-  rowc->choose(scene.at(0, 50, 2));  // the reference serves 25 a second
+  rowc->choose(scene.at(0, 40, 2));  // the reference serves 25 a second
   rowc->answered(Time(1), std::nullopt);
-  const auto back = rowc->choose(scene.at(1, 50, 2));
+  const auto back = rowc->choose(scene.at(1, 40, 2));
   ASSERT_TRUE(back);
   EXPECT_EQ(back->row, 1u);
 }
@@ -274,9 +274,9 @@ TEST(JobBoost, CostIsWorkOverTheTimeInferenceLeavesTimesWhatItDrawsMore) {
 TEST(JobBoost, AJobWithADeadlineGetsTheClocksThatMeetItAndElseTheFastest) {
   for (const auto& [deadline, speed] : {std::pair{40.0, 0.4}, {18.0, 0.7}, {13.0, 1.0}, {5.0, 1.0}}) {
     Scene scene;
-    scene.all[2].busy = Watts(40);  // never for energy
-    scene.all[1].busy = Watts(50);
-    scene.all[0].busy = Watts(60);
+    scene.all[2].busy = Watts(20);  // never for energy
+    scene.all[1].busy = Watts(70);
+    scene.all[0].busy = Watts(80);
     scene.submit(10, Time(deadline));
     const auto table = LoadTable::make(costs(rows()), 700ms);
     const auto boost = job_boost(scene.at(0, 0.1, 3), *table, 3, 1.1, Joules(0), 0.01);
@@ -321,7 +321,7 @@ Served serve(double load, bool even, std::size_t start, std::unique_ptr<RowChoic
     bool operator>(const Event& other) const { return at > other.at; }
   };
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events;
-  std::mt19937_64 random(seed);
+  std::mt19937_64 random(seed), traffic(seed);  // the same requests whatever the rows do
   std::exponential_distribution<double> gap(load);
   std::normal_distribution<double> scatter(1.0, 0.02);
   std::map<RequestId, double> deadline;
@@ -349,8 +349,8 @@ Served serve(double load, bool even, std::size_t start, std::unique_ptr<RowChoic
     }
   };
   events.push({0.0, 0, 0});
-  while (!events.empty()) {
-    const bool ticks = tick < events.top().at;
+  while (!events.empty() || std::isfinite(tick)) {
+    const bool ticks = events.empty() || tick < events.top().at;
     const Event event = ticks ? Event{tick, 3, 0} : events.top();
     if (ticks) tick = INFINITY;
     if (!ticks) events.pop();
@@ -361,7 +361,7 @@ Served serve(double load, bool even, std::size_t start, std::unique_ptr<RowChoic
       const RequestId id = ++last;
       ++run.requests;
       deadline[id] = now + 0.7;
-      const double next = now + (even ? 1.0 / load : gap(random));
+      const double next = now + (even ? 1.0 / load : gap(traffic));
       if (next < seconds) events.push({next, 0, 0});
       act(core.on_arrival(Time(now), id));
     } else if (event.kind == 1) {

@@ -40,7 +40,9 @@ Sample sample(const RowCost& cost, double batch, double rate) {
   if (above->batch <= batch) return high;
   const Sample low = sample(*(above - 1), rate);
   const double from = (above - 1)->batch, to = above->batch;
-  return {interpolate(from, low.latency, to, high.latency, batch), interpolate(from, low.power, to, high.power, batch)};
+  // A batch takes a + b n, so that of the power above idle each request's share is as a/n + b: straight in 1/n.
+  return {interpolate(from, low.latency, to, high.latency, batch),
+          interpolate(-1.0 / from, low.power, -1.0 / to, high.power, -1.0 / batch)};
 }
 
 Status check(const RowCost& cost, std::size_t row) {
