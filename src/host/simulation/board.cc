@@ -1,7 +1,11 @@
 // The data files of the boards: numbers with their units, bounds and sources, compiled in as text.
 
 #include <array>
+#include <charconv>
 #include <cmath>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -139,11 +143,48 @@ std::span<const Board> boards() {
   return all;
 }
 
+Board slower(const Board& board, double times) {
+  Board made = board;
+  Scalars& s = made.scalars;
+  // Every time of the formulas grows by the factor; what is shares of time stays, so power does too, and energy grows with time.
+  for (double* rate : {&s.matrix_efficiency, &s.vector_efficiency, &s.gpu_bytes_per_cycle, &made.constants.dram_bytes_per_mem_cycle})
+    *rate /= times;
+  for (double* cycles : {&s.kernel_cycles, &s.memory_latency_cycles, &s.launch_cycles, &s.request_cycles, &s.pixel_cycles})
+    *cycles *= times;
+  s.traffic_joules_per_byte *= times;
+  return made;
+}
+
 Result<const Board*> find_board(std::string_view name) {
+  constexpr double kLeast = 1.0, kMost = 100.0;
+  const std::size_t at = name.find('@');
+  const std::string_view base = name.substr(0, at);
   std::string known;
   for (const Board& board : boards()) {
-    if (board.name == name) return &board;
     known += (known.empty() ? "" : ", ") + board.name;
+    if (board.name != base) continue;
+    if (at == std::string_view::npos) return &board;
+    std::string_view factor = name.substr(at + 1);
+    double times = 0.0;
+    if (!factor.ends_with('x')) factor = {};
+    if (!factor.empty()) factor.remove_suffix(1);
+    const auto [end, code] = std::from_chars(factor.data(), factor.data() + factor.size(), times);
+    if (code != std::errc() || end != factor.data() + factor.size() || !(times >= kLeast && times <= kMost)) {
+      return fail(Errc::kNotFound, "board " + std::string(name) + ": how much slower is not said",
+                  "write it like " + board.name + "@1.5x, 1 to 100");
+    }
+    // Made once and kept, like the others.
+    static std::mutex mutex;
+    static std::map<std::string, std::unique_ptr<const Board>, std::less<>> made;
+    const std::lock_guard lock(mutex);
+    auto& kept = made[std::string(name)];
+    if (!kept) {
+      Board other = slower(board, times);
+      other.name = name;
+      other.title += ", " + std::string(factor) + " times as slow";
+      kept = std::make_unique<const Board>(std::move(other));
+    }
+    return kept.get();
   }
   return fail(Errc::kNotFound, "board " + std::string(name) + ": unknown", "known: " + known);
 }

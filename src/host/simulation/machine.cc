@@ -51,7 +51,7 @@ Result<const Network*> checked(const WorkSpec& work) {
 class SimulatedMachine final : public Machine {
  public:
   SimulatedMachine(const Board& board, const MachineOptions& options)
-      : generation_(board.name == "jetson-tx2" ? Generation::kL4t49 : Generation::kPmQos),
+      : generation_(board.name.starts_with("jetson-tx2") ? Generation::kL4t49 : Generation::kPmQos),
         hardware_(board, generation_),
         execution_(options.sharing),
         noise_(mixed(options.seed), options.noise),

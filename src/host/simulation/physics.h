@@ -120,7 +120,9 @@ struct Board {
 
 /// The built-in boards, jetson-tx2 and jetson-orin; they live as long as the program.
 std::span<const Board> boards();
-/// Errors: kNotFound, listing the names.
+/// `board` whose every time is so many times as long at every setting, with the same power: energy grows with time.
+Board slower(const Board& board, double times);
+/// By name, or "jetson-orin@1.5x" for `slower` by 1.5. Errors: kNotFound, listing the names.
 Result<const Board*> find_board(std::string_view name);
 /// A board from the text of a data file. Errors: kCorrupt, naming the field.
 Result<Board> parse_board(std::string_view text);

@@ -50,6 +50,27 @@ TEST(Boards, AnUnknownNameIsAnsweredWithTheList) {
   EXPECT_EQ(found.error().hint, "known: jetson-tx2, jetson-orin");
 }
 
+TEST(Boards, ASlowerOneTakesLongerAtTheSamePower) {
+  for (const Board& board : boards()) {
+    const Board* slow = find_board(board.name + "@1.5x").value();
+    EXPECT_EQ(slow->name, board.name + "@1.5x");
+    EXPECT_EQ(find_board(board.name + "@1.5x").value(), slow);
+    const Network& network = *find_network("efficientnet-b4").value();
+    Setting setting = board.default_setting();
+    setting.gpu_min = setting.gpu_max = board.gpu_levels[5];
+    for (const int batch : {1, 8}) {
+      const Steady a = steady_state(inference_plan(board, network, Precision::kFp16, batch), setting);
+      const Steady b = steady_state(inference_plan(*slow, network, Precision::kFp16, batch), setting);
+      EXPECT_NEAR(b.latency / a.latency, 1.5, 1e-9);
+      EXPECT_NEAR(b.power.total() / a.power.total(), 1.0, 1e-9);
+    }
+  }
+  for (const char* name :
+       {"jetson-orin@", "jetson-orin@1.5", "jetson-orin@x", "jetson-orin@0.5x", "jetson-orin@nanx", "jetson-orin@1.5xx", "nano@2x"}) {
+    EXPECT_FALSE(find_board(name)) << name;
+  }
+}
+
 TEST(Boards, BrokenDataIsRefused) {
   EXPECT_EQ(parse_board("{").error().code, Errc::kCorrupt);
   EXPECT_EQ(parse_board(R"({"name":"x"})").error().code, Errc::kCorrupt);
