@@ -1,0 +1,97 @@
+#include "cli/replay_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cli/cli.h"
+#include "cli/question.h"
+#include "replay/duration.h"
+
+namespace polythrottle {
+namespace {
+
+/// A value of the board's table; a clock may be given to the nearest MHz.
+Result<Value> level_of(const simulation::Board& board, const std::string& name, double number) {
+  const std::vector<Hertz>* table = name == "gpu_min_hz" || name == "gpu_max_hz" ? &board.gpu_levels
+                                    : name == "mem_hz"                           ? &board.mem_levels
+                                    : name == "cpu_hz"                           ? &board.cpu_levels
+                                                                                 : nullptr;
+  if (table == nullptr) {
+    if (name != "batch") {
+      return fail(Errc::kInvalid, fmt::format("--config: '{}' is no knob of {}", name, board.name),
+                  "it has gpu_min_hz, gpu_max_hz, mem_hz, cpu_hz, batch");
+    }
+    if (number < 1.0 || number > 1024.0 || number != std::floor(number)) {
+      return fail(Errc::kInvalid, fmt::format("--config: batch={} is no whole number from 1 to 1024", number));
+    }
+    return Value(number);
+  }
+  for (const Hertz level : *table) {
+    if (std::abs(level.si() - number) <= 0.5e6) return Value(level.si());
+  }
+  std::string levels;
+  for (const Hertz level : *table) levels += fmt::format("{}{:.0f}", levels.empty() ? "" : ", ", level.si());
+  return fail(Errc::kInvalid, fmt::format("--config: {}={:.0f} is no level of {}", name, number, board.name), "one of " + levels);
+}
+
+Result<Config> typed_config(const std::string& word, const replay::Nominal& nominal) {
+  Config out = nominal.reference();
+  TRY(const auto pairs, parse_pairs(word));
+  for (const auto& [name, text] : pairs) {
+    TRY(const double number, to_number(text, "--config " + name));
+    TRY(auto level, level_of(nominal.board(), name, number));
+    out.set(name, std::move(level));
+  }
+  if (*out.number("gpu_min_hz") > *out.number("gpu_max_hz")) {
+    return fail(Errc::kInvalid, "--config: gpu_min_hz is above gpu_max_hz");
+  }
+  return out;
+}
+
+Result<Config> best_of_study(const std::string& path, const replay::Nominal& nominal) {
+  Question question;
+  question.study = path;
+  TRY(const auto summary, summarize_file(question, std::nullopt));
+  if (!summary.best) {
+    return fail(Errc::kNotFound, fmt::format("{}: no setting is known to meet the limits", path), "'polythrottle show' says more");
+  }
+  Config out = nominal.reference();
+  for (const auto& [name, value] : summary.best->config.entries()) {
+    const double* number = std::get_if<double>(&value);
+    if (number == nullptr) return fail(Errc::kInvalid, fmt::format("--config {}: {} is no knob of {}", path, name, nominal.board().name));
+    TRY(auto level, level_of(nominal.board(), name, *number));
+    out.set(name, std::move(level));
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<ReplayConfig> replay_config(const std::string& word, const replay::Nominal& nominal, Seconds slo, double rate) {
+  ReplayConfig out{.word = word, .origin = {}, .rows = {}};
+  Config config = nominal.reference();
+  if (word == "reference") {
+    out.origin = "reference: clocks as the board boots";
+    // One image at a time, as found, would be no server: it takes the largest batch.
+    config.set("batch", static_cast<double>(replay::kLargestBatch));
+  } else if (word == "tuned") {
+    TRY(const auto tuned, nominal.tuned(slo, rate));
+    config = tuned.config;
+    out.origin = fmt::format("tuned: least simulated energy of {} settings", tuned.settings);
+  } else if (word.ends_with("#best")) {
+    TRY(config, best_of_study(word.substr(0, word.size() - 5), nominal));
+    out.origin = "best of " + word.substr(0, word.size() - 5);
+  } else if (word.find('=') != std::string::npos) {
+    TRY(config, typed_config(word, nominal));
+    out.origin = "as given";
+  } else {
+    return fail(Errc::kInvalid, fmt::format("--config: '{}' is no configuration", word),
+                "one of reference, tuned, KNOB=VALUE,..., STUDY.sqlite#best");
+  }
+  out.rows = {nominal.row(config)};
+  return out;
+}
+
+}  // namespace polythrottle

@@ -1,0 +1,23 @@
+#pragma once
+// The configurations a replay serves in, from the words of --config.
+
+#include <string>
+
+#include "base/result.h"
+#include "replay/compare.h"
+#include "replay/nominal.h"
+
+namespace polythrottle {
+
+struct ReplayConfig {
+  std::string word;    ///< as typed
+  std::string origin;  ///< "tuned: least simulated energy of 1820 settings"
+  std::vector<serving::Row> rows;
+  std::size_t row = 0;
+};
+
+/// `reference`, `tuned`, KNOB=VALUE,..., or STUDY.sqlite#best. `tuned` meets `slo` and `rate`. Errors: kInvalid for other words, knobs and
+/// levels; those of reading the study, of which kNotFound if it has no best setting; kOutOfRange if nothing in the grid serves the load.
+Result<ReplayConfig> replay_config(const std::string& word, const replay::Nominal& nominal, Seconds slo, double rate);
+
+}  // namespace polythrottle
