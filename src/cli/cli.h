@@ -41,6 +41,7 @@ void add_measure(CLI::App& app, Cli& cli);
 void add_apply(CLI::App& app, Cli& cli);
 void add_restore(CLI::App& app, Cli& cli);
 void add_replay(CLI::App& app, Cli& cli);
+void add_sweep(CLI::App& app, Cli& cli);
 void add_watchdog(CLI::App& app, Cli& cli);
 void add_interference(CLI::App& app, Cli& cli);
 

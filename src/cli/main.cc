@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   add_apply(app, cli);
   add_restore(app, cli);
   add_replay(app, cli);
+  add_sweep(app, cli);
   add_watchdog(app, cli);
   add_interference(app, cli);
   // What stands behind "measure ... --" is another program's, whatever it looks like.
