@@ -48,6 +48,7 @@ Result<SweepPoint> point_of(const SweepOptions& o, const std::string& arrivals, 
   TRY(const auto tuned, replay::replay(base));
   base.row = 0;
   serving::LoadAdaptiveOptions adaptive{.costs = o.rows.costs};
+  adaptive.model.wait = base.policy_options.wait;
   if (o.rows.actuation > Seconds(0)) adaptive.actuation = o.rows.actuation;
   TRY_STATUS(serving::LoadAdaptive::make(adaptive, base.slo));
   base.row_choice = [&] { return std::move(*serving::LoadAdaptive::make(adaptive, base.slo)); };

@@ -18,7 +18,7 @@ struct SweepFlags {
   std::vector<std::string> arrivals = {"uniform", "poisson"};
   std::vector<std::string> loads = {"5%", "10%", "20%", "30%", "40%", "50%", "60%", "70%", "80%", "90%"};
   std::uint64_t seed = 0;
-  bool quiet = false;
+  bool no_wait = false, quiet = false;
 };
 
 Result<double> parse_load(std::string text) {
@@ -39,6 +39,7 @@ Result<SweepOptions> options_of(const SweepFlags& f) {
   o.base.board = f.device.substr(kSimulated.size());
   o.base.network = f.model;
   o.base.seed = f.seed;
+  o.base.policy_options.wait = !f.no_wait;
   TRY(o.base.precision, simulation::find_precision(f.precision));
   TRY(o.base.slo, replay::parse_duration(f.slo));
   TRY(o.base.duration, replay::parse_duration(f.duration));
@@ -98,6 +99,7 @@ void add_sweep(CLI::App& app, Cli& cli) {
   c->add_option("--duration", f->duration, "Traffic of each run")->capture_default_str();
   c->add_option("--seed", f->seed, "Of arrivals and of the board's noise")->capture_default_str();
   c->add_option("--json", f->json, "As JSON to this file, - for stdout");
+  c->add_flag("--no-wait", f->no_wait, "Batches do not wait for more requests");
   c->add_flag("--quiet", f->quiet, "No progress");
   c->footer("Example:\n  polythrottle sweep --device sim:jetson-orin --model efficientnet-b7 --slo 700ms");
   c->callback([f, &cli] { cli.exit_code = sweep(*f, cli); });
