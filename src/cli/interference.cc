@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
+#include "cli/interference_cost.h"
 #include "cli/status_line.h"
 #include "cli/validators.h"
 #include "interference/calibration.h"
@@ -285,6 +286,7 @@ void add_interference(CLI::App& app, Cli& cli) {
   command->require_subcommand(1);
   add_calibrate(*command, cli);
   add_show_calibration(*command, cli);
+  add_interference_cost(*command, cli);
 }
 
 }  // namespace polythrottle
