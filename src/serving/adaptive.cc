@@ -24,10 +24,7 @@ class Adaptive final : public Policy {
       : budget_(options.budget), quantile_(normal_quantile(1.0 - options.budget)), wait_(options.wait) {}
 
   Decision decide(const ServingState& state) const override {
-    const PendingJob* job = next_job(state);
-    const bool known = state.predictor->calibrated();
-    std::optional<interference::Step> step = state.step ? std::optional(state.step->work) : std::nullopt;
-    if (!step && job != nullptr && known) step = interference::Step{job->spec->cost, pieces_now(*job).front()};
+    const std::optional<interference::Step> step = state.step ? std::optional(state.step->work) : std::nullopt;
     BatchTimes times(state, 1.0 - budget_, step);
     BatchPlan plan = plan_batch(state, {.wait = wait_}, times);
     Decision decision;
@@ -37,55 +34,52 @@ class Adaptive final : public Policy {
     decision.about_batch = std::move(plan.about);
     // What changes the queue is carried out first; then it is asked again.
     if (state.step || state.jobs.empty() || !decision.drops.empty() || decision.batch > 0) return decision;
-    admit(state, job, known, decision);
+    admit(state, decision);
     return decision;
   }
 
  private:
-  void admit(const ServingState& state, const PendingJob* job, bool known, Decision& decision) const {
+  void admit(const ServingState& state, Decision& decision) const {
+    const PendingJob* job = next_job(state);
     DecisionRecord& about = decision.about_step;
     about.act = Act::kHoldStep;
     about.beside = state.batch.has_value();
     about.budget = budget_;
-    if (job == nullptr) {
-      about.cause = Cause::kPaused;
-      return;
-    }
-    if (!known) {
-      about.cause = Cause::kNotCalibrated;
-      return;
-    }
-    if (state.applying) {
-      about.cause = Cause::kBetweenRows;
-      return;
-    }
-    if (state.batch) {
-      about.cause = Cause::kAfterBatch;
-      return;
-    }
-    about.cause = Cause::kRisk;
-    for (const int piece : pieces_now(*job)) {
-      const std::optional<interference::Step> step = interference::Step{job->spec->cost, piece};
-      BatchTimes times(state, 1.0 - budget_, step);
-      const int cap = cap_with_room(state, times, false);
-      const interference::Prediction length = state.predictor->step(state.in_force().speeds, *step, 0.0);
-      about.size = piece;
-      about.predicted = length.mean;
-      if (!deadlines_hold(state, *step, quantile_, cap, times)) continue;
+    about.cause = job == nullptr                   ? Cause::kPaused
+                  : !state.predictor->calibrated() ? Cause::kNotCalibrated
+                  : state.applying                 ? Cause::kBetweenRows
+                  : state.batch                    ? Cause::kAfterBatch
+                                                   : Cause::kRisk;
+    if (about.cause != Cause::kRisk) return;
+
+    // Batches beside the largest piece are the slowest, so one table of times does for all.
+    const std::span<const int> pieces = pieces_now(*job);
+    const std::optional<interference::Step> largest = interference::Step{job->spec->cost, pieces.front()};
+    BatchTimes times(state, 1.0 - budget_, largest);
+    const int cap = cap_with_room(state, times, false);
+    const auto holds = [&](int piece, double quantile) { return deadlines_hold(state, {job->spec->cost, piece}, quantile, cap, times); };
+    const auto length = [&](int piece) { return state.predictor->step(state.in_force().speeds, {job->spec->cost, piece}, 0.0).mean; };
+
+    // Where the smallest does not fit, none does.
+    about.size = pieces.back();
+    if (holds(pieces.back(), quantile_)) {
+      about.size =
+          *std::find_if(pieces.begin(), pieces.end(), [&](int piece) { return piece == pieces.back() || holds(piece, quantile_); });
       about.cause = Cause::kSlack;
       about.risk = budget_;
       for (const double rarer : kFurther) {
         if (rarer <= quantile_) continue;
-        if (!deadlines_hold(state, *step, rarer, cap, times)) break;
+        if (!holds(about.size, rarer)) break;
         about.risk = 1.0 - normal_cdf(rarer);
       }
       decision.job = job->id;
-      decision.items = piece;
-      return;
+      decision.items = about.size;
+    } else {
+      // Time alone can make room too: the rate seen falls while nothing comes.
+      const Time again = state.now + state.slo / 4.0;
+      decision.wake = decision.wake ? std::min(*decision.wake, again) : again;
     }
-    // Time alone can make room too: the rate seen falls while nothing comes.
-    const Time again = state.now + state.slo / 4.0;
-    decision.wake = decision.wake ? std::min(*decision.wake, again) : again;
+    about.predicted = length(about.size);
   }
 
   double budget_;

@@ -7,9 +7,12 @@ namespace polythrottle::serving {
 BatchTimes::BatchTimes(const ServingState& state, double probability, const std::optional<interference::Step>& step)
     : state_(state), probability_(probability), step_(step), cap_(state.in_force().max_batch) {
   if (state.applying) cap_ = std::min(cap_, state.rows[*state.applying].max_batch);
-  // Whoever waits for more lets the device rest for longer, and starts on lower clocks for it.
-  const bool idle = !state.batch && !state.step && !step;
-  if (idle) rested_ = state.rested + (state.queue.empty() ? Seconds(0) : std::max(Seconds(0), state.queue.front().deadline - state.now));
+  if (!state.batch && !state.step) {
+    // Whoever waits for more lets the device rest for longer, and starts on lower clocks for it.
+    if (!step) rested_ = state.rested + (state.queue.empty() ? Seconds(0) : std::max(Seconds(0), state.queue.front().deadline - state.now));
+    // A step that ends a rest starts on low clocks too, and so do the batches beside it.
+    if (step) cold_ = state.rested;
+  }
   entries_.resize(static_cast<std::size_t>(cap_) + 1);
 }
 
@@ -19,7 +22,8 @@ const BatchTimes::Entry& BatchTimes::at(int size) {
   entry.known = true;
   const auto learn = [&](const interference::Speeds& speeds) {
     const auto alone = state_.predictor->batch({speeds, size, std::nullopt, rested_});
-    const auto beside = step_ ? state_.predictor->batch({speeds, size, step_, Seconds(0)}) : alone;
+    auto beside = step_ ? state_.predictor->batch({speeds, size, step_, Seconds(0)}) : alone;
+    if (cold_ > Seconds(0)) beside.mean *= state_.predictor->batch({speeds, size, std::nullopt, cold_}).mean / alone.mean;
     entry.alone = std::max(entry.alone, alone.upper(probability_));
     entry.alone_median = std::max(entry.alone_median, alone.mean);
     entry.beside = std::max(entry.beside, beside.upper(probability_));

@@ -9,7 +9,7 @@
 
 namespace polythrottle::serving {
 
-/// Lives for one decision. `probability`: of the bound that is held against deadlines. `step`: what runs, or would run, beside.
+/// Lives for one decision. `probability`: of the bound that is held against deadlines. `step`: what runs beside, or would if it began now.
 class BatchTimes {
  public:
   BatchTimes(const ServingState& state, double probability, const std::optional<interference::Step>& step);
@@ -39,7 +39,8 @@ class BatchTimes {
 
   const ServingState& state_;
   double probability_;
-  Seconds rested_{0};  ///< at the latest start that the earliest deadline allows
+  Seconds rested_{0};  ///< at the start of a batch alone
+  Seconds cold_{0};    ///< at the start of a step that would begin now
   const std::optional<interference::Step>& step_;
   int cap_;
   std::vector<Entry> entries_;

@@ -69,7 +69,9 @@ class Planner {
     const RunningStep& step = *state_.step;
     const Seconds until = state_.batch ? step.beside.mean : step.alone.mean;
     const double share = until > Seconds(0) ? step.share_left - (start - state_.now) / until : step.share_left;
-    return std::max(0.0, share) * (bound ? times_.bound(step.beside) : step.beside.mean);
+    const Seconds median = std::max(0.0, share) * step.beside.mean;
+    // What is uncertain is how long the whole of it takes, so all of that uncertainty lies in what is left.
+    return bound ? median + (times_.bound(step.beside) - step.beside.mean) : median;
   }
   Seconds bound(int size) {
     if (rules_.expects_steps) return times_.beside(size);
@@ -78,7 +80,8 @@ class Planner {
   /// How long until a batch of this size could only just make it.
   Seconds wait_for(int size, Seconds slack) {
     if (rules_.expects_steps || !rules_.sees_steps || !state_.step) return slack - bound(size);
-    const Seconds over = state_.step->share_left * times_.bound(state_.step->alone);
+    const interference::Prediction& whole = state_.step->alone;
+    const Seconds over = state_.step->share_left * whole.mean + (times_.bound(whole) - whole.mean);
     return longest_wait(slack, times_.alone(size), over,
                         [&](Seconds wait) { return times_.mixed(size, step_left(state_.now + wait, true)); });
   }

@@ -43,9 +43,10 @@ struct LoadModel {
 /// The model, of one row at rate r: the mean batch is b = min(B, 1 + r (SLO - t(b, r))), since a batch waits for as long as its first
 /// deadline allows, or what gathers during the batch before where that is more; power is read off the curves of b at r. B is the largest
 /// batch with t(B) + t(B) <= SLO: a request that comes just after a batch has begun is still answered in time by the next.
-/// The row serves r if r t(B)/B is at most `max_utilization`, if t(b, r) + t(b, r) <= SLO (not asked of the reference), and if waiting longer than the SLO leaves has at
-/// most the probability `miss_budget` by the heavy-traffic approximation of a single server (Kingman 1961, Proc. Camb. Phil. Soc. 57):
-/// P(W > w) = u exp(-2 (1 - u) w / (s d)), s the time per request in full batches and d the dispersion of arrivals.
+/// The row serves r if r t(B)/B is at most `max_utilization`, if t(b, r) + t(b, r) <= SLO (not asked of the reference), and if waiting
+/// longer than the SLO leaves has at most the probability `miss_budget` by the heavy-traffic approximation of a single server (Kingman
+/// 1961, Proc. Camb. Phil. Soc. 57): P(W > w) = u exp(-2 (1 - u) w / (s d)), s the time per request in full batches and d the dispersion of
+/// arrivals.
 class LoadTable {
  public:
   /// `costs`: one per row, the first is the reference's. Errors: kInvalid for a curve whose rates do not ascend from 0, whose latencies
