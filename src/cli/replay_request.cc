@@ -256,6 +256,8 @@ Result<ReplayRequest> replay_request(const ReplayFlags& f) {
   Seconds tightest = o.slo;
   for (const auto& change : o.slo_changes) tightest = std::min(tightest, change.slo);
   TRY_STATUS(check_slo(o, nominal));
+  // The server is taken to have served this rate for a while.
+  o.expected_rate = out.heading.rate;
   TRY_STATUS(check_rate(out.heading.rate, o.slo, nominal));
   std::vector<std::string> words = f.configs;
   if (words.empty()) words = {"tuned"};

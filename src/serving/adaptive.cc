@@ -17,6 +17,8 @@ namespace {
 
 /// Where a look ahead holds, it is repeated with rarer arrivals, to say how small the risk is; these, as normal quantiles.
 constexpr std::array kFurther = {3.0, 4.0};
+/// Governors lower a clock within some tens of milliseconds.
+constexpr Seconds kRest{0.1};
 
 class Adaptive final : public Policy {
  public:
@@ -63,8 +65,11 @@ class Adaptive final : public Policy {
     // Where the smallest does not fit, none does.
     about.size = pieces.back();
     if (holds(pieces.back(), quantile_)) {
-      about.size =
-          *std::find_if(pieces.begin(), pieces.end(), [&](int piece) { return piece == pieces.back() || holds(piece, quantile_); });
+      // A step that ends a rest begins on clocks that nobody knows, so it is the smallest.
+      if (state.rested < kRest) {
+        about.size =
+            *std::find_if(pieces.begin(), pieces.end(), [&](int piece) { return piece == pieces.back() || holds(piece, quantile_); });
+      }
       about.cause = Cause::kSlack;
       about.risk = budget_;
       for (const double rarer : kFurther) {

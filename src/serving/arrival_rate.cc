@@ -32,7 +32,8 @@ ArrivalEstimate ArrivalRate::estimate(Time now) const {
   // What came in the bin that is not over counts with the time it came in. A window at least, or the first request would be a flood.
   const double elapsed = std::max(now.count() - then.bin_start_, 0.0);
   ArrivalEstimate answer;
-  answer.rate = (then.sum_ + then.count_) / std::max(then.weight_ * window_ + elapsed, window_);
+  answer.seconds = then.weight_ * window_ + elapsed;
+  answer.rate = (then.sum_ + then.count_) / std::max(answer.seconds, window_);
 
   const double mean = then.weight_ > 0.0 ? then.sum_ / then.weight_ : 0.0;
   if (!std::isnormal(mean)) return answer;

@@ -145,7 +145,7 @@ class Core {
   std::optional<std::size_t> applying_;
   bool draining_ = false;
   std::uint64_t last_batch_ = 0, last_step_ = 0, last_job_ = 0, last_record_ = 0;
-  Time idle_since_{0};     ///< while nothing runs
+  Time idle_since_{-1};    ///< while nothing runs; nobody knows what ran before the core began, so it is taken to have rested
   Time overlap_since_{0};  ///< while a batch and a step run: since when that is counted
   std::deque<DecisionRecord> records_;
 };

@@ -148,13 +148,16 @@ class LookAhead {
 }  // namespace
 
 ArrivalCurve::ArrivalCurve(const ArrivalEstimate& seen, double z)
-    : rate_(std::max(0.0, seen.rate)), spread_(z * std::sqrt(std::max(0.0, seen.dispersion) * rate_)) {}
+    : rate_(std::max(0.0, seen.rate)), chance_(z * z * std::max(0.0, seen.dispersion) * rate_), known_(seen.seconds > 0.0) {
+  square_ = known_ ? rate_ * rate_ - chance_ / seen.seconds : 0.0;
+}
 
 Seconds ArrivalCurve::at(double n) const {
+  if (!known_) return Seconds(0);
   if (rate_ <= 0.0) return Seconds(kNever);
-  // With x = sqrt(u): r x^2 + s x - n = 0.
-  const double x = (std::sqrt(spread_ * spread_ + 4.0 * rate_ * n) - spread_) / (2.0 * rate_);
-  return Seconds(x * x);
+  // (n - r u)^2 = z^2 (D r u + e^2 u^2), the root before n / r; this form of it holds for every sign of the square's coefficient.
+  const double half = n * rate_ + 0.5 * chance_;
+  return Seconds(n * n / (half + std::sqrt(std::max(0.0, half * half - square_ * n * n))));
 }
 
 bool deadlines_hold(const ServingState& state, const interference::Step& step, double z, int cap, BatchTimes& times) {

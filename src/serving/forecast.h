@@ -6,8 +6,10 @@
 
 namespace polythrottle::serving {
 
-/// Requests to come, as many and as early as chance will hardly make them: by time u after now, r u + z sqrt(D r u) of them, with the rate
-/// r and the dispersion D seen so far. z = 0 is the mean, D = 0 (an even stream) the mean for every z.
+/// Requests to come, as many and as early as chance will hardly make them: by time u after now,
+///   r u + z sqrt(D r u + (e u)^2),  e = sqrt(D r / seconds)
+/// of them, with the rate r and the dispersion D seen so far; e is what is not known of the rate. z = 0 is the mean, D = 0 (an even stream)
+/// the mean for every z. Where nothing is known of the rate they all come at once.
 class ArrivalCurve {
  public:
   ArrivalCurve(const ArrivalEstimate& seen, double z);
@@ -16,7 +18,9 @@ class ArrivalCurve {
 
  private:
   double rate_;
-  double spread_;  ///< z sqrt(D r)
+  double chance_;  ///< z^2 D r
+  double square_;  ///< r^2 - (z e)^2
+  bool known_;
 };
 
 /// Would all deadlines of requests that wait, run, or come before the step has ended be met, under that curve and the bounds of `times`?

@@ -105,7 +105,7 @@ std::size_t LoadAdaptive::refuge(const ServingState& state) const {
 
 /// Up, at once, where the row serves the rate no longer with enough to spare.
 void LoadAdaptive::stronger(const ServingState& state) {
-  const auto [rate, dispersion] = state.arrivals;
+  const double rate = state.arrivals.rate, dispersion = state.arrivals.dispersion;
   if (table_.serves(by_rate_, rate * options_.enough, dispersion)) return;
   const Seconds dwell = std::max(options_.dwell, slo_ * 10.0);
   const bool again = last_up_ && state.now - *last_up_ < dwell;
@@ -119,7 +119,7 @@ void LoadAdaptive::stronger(const ServingState& state) {
 
 /// Down, to what costs less, in its own time.
 void LoadAdaptive::cheaper(const ServingState& state) {
-  const auto [rate, dispersion] = state.arrivals;
+  const double rate = state.arrivals.rate, dispersion = state.arrivals.dispersion;
   const Seconds dwell = std::max(options_.dwell, slo_ * 10.0);
   if (state.now - settled_ < dwell) return;
   const std::size_t row = table_.best(rate, dispersion, options_.plenty);

@@ -33,7 +33,7 @@ struct Scene {
   bool calibrated = true;
   std::optional<Row> applying;
   double beside_factor = 1.5;
-  ArrivalEstimate arrivals;
+  ArrivalEstimate arrivals{.seconds = 1e9};
   PolicyOptions options = {};
 
   Decision decide() const {
@@ -230,7 +230,7 @@ const JobSpec kWhole = fake_job(8, 2, {8});
 
 TEST(Policies, InferenceOnlyFineTunesNothing) {
   check({"one job", {.specs = {kJob}}, {}, 0, Cause::kNeverBeside});
-  check({"nobody waits, and it is calibrated", {.specs = {kJob, kJob}, .arrivals = {0.0, 1.0}}, {}, 0, Cause::kNeverBeside});
+  check({"nobody waits, and it is calibrated", {.specs = {kJob, kJob}, .arrivals = {0.0, 1.0, 1e9}}, {}, 0, Cause::kNeverBeside});
 }
 
 TEST(Policies, GreedyAsksNobody) {
@@ -323,7 +323,7 @@ TEST(Policies, AdaptiveTakesASmallerPieceWhereTheWholeIsTooLong) {
   const JobSpec job = fake_job(64, 1, {64, 32, 16, 8, 4, 2, 1});
   int before = 65;
   for (double rate : {0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0}) {
-    const Decision decision = Scene{.policy = "adaptive", .slo = 0.125, .specs = {job}, .arrivals = {rate, 1.0}}.decide();
+    const Decision decision = Scene{.policy = "adaptive", .slo = 0.125, .specs = {job}, .arrivals = {rate, 1.0, 1e9}}.decide();
     const int items = decision.job ? decision.items : 0;
     EXPECT_LE(items, before) << "at " << rate << " requests/s";
     before = items;
@@ -335,7 +335,7 @@ TEST(Policies, AdaptiveSaysItsRiskAndItsBudget) {
   for (double budget : {0.001, 0.01, 0.2}) {
     for (double rate : {0.0, 1.0, 4.0, 16.0}) {
       const Decision decision =
-          Scene{.policy = "adaptive", .specs = {kJob}, .arrivals = {rate, 1.0}, .options = {.budget = budget}}.decide();
+          Scene{.policy = "adaptive", .specs = {kJob}, .arrivals = {rate, 1.0, 1e9}, .options = {.budget = budget}}.decide();
       EXPECT_EQ(decision.about_step.budget, budget);
       if (!decision.job) continue;
       ASSERT_TRUE(decision.about_step.risk);
@@ -347,7 +347,7 @@ TEST(Policies, AdaptiveSaysItsRiskAndItsBudget) {
 
 TEST(Policies, TheSameStateGivesTheSameDecision) {
   for (const char* policy : {"inference-only", "greedy", "paper", "adaptive"}) {
-    const Scene scene{.policy = policy, .slack = {0.3, 0.4}, .specs = {kJob}, .arrivals = {4.0, 2.0}};
+    const Scene scene{.policy = policy, .slack = {0.3, 0.4}, .specs = {kJob}, .arrivals = {4.0, 2.0, 1e9}};
     const Decision first = scene.decide(), second = scene.decide();
     EXPECT_EQ(first.batch, second.batch);
     EXPECT_EQ(first.job, second.job);

@@ -84,6 +84,7 @@ struct ArrivalEstimate {
   double rate = 0.0;  ///< requests a second
   /// Variance of the number of requests in one SLO over its mean: 0 for an even stream, 1 for Poisson, more for bursts.
   double dispersion = 1.0;
+  double seconds = 0.0;  ///< of traffic behind it, forgotten ones less; 0: nothing is known of the rate
 };
 
 /// Valid during one call of `Policy::decide`.
