@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "arrivals/spec.h"
 #include "cli/cli.h"
 #include "cli/replay_config.h"
 #include "cli/validators.h"
@@ -67,13 +68,13 @@ Status read_slo(const std::string& text, replay::ReplayOptions& o, std::string& 
 
 /// How requests come, ready to be made for any seed.
 Status read_arrivals(const ReplayFlags& flags, replay::CompareOptions& compare, ReplayHeading& heading) {
-  const bool file = flags.arrivals != "poisson" && flags.arrivals != "uniform";
+  const auto spec = ArrivalSpec::parse(flags.arrivals);
+  if (!spec) return fail(spec.error().code, "--arrivals: " + spec.error().what, spec.error().hint);
+  const bool file = !spec->path.empty();
   if (!file && !flags.rate) return fail(Errc::kInvalid, "--rate is missing", "give the requests a second, as in --rate 8");
   if (flags.rate && !(*flags.rate > 0.0)) return fail(Errc::kInvalid, "--rate: give a number above zero");
-  compare.arrivals = [flags, file](std::uint64_t seed) -> Result<Arrivals> {
-    if (flags.arrivals == "poisson") return Arrivals::poisson(*flags.rate, seed);
-    if (flags.arrivals == "uniform") return Arrivals::uniform(*flags.rate);
-    return Arrivals::load(flags.arrivals, flags.rate);
+  compare.arrivals = [spec = *spec, rate = flags.rate, segment = compare.base.duration](std::uint64_t seed) {
+    return spec.open(rate, seed, segment);
   };
   auto first = compare.arrivals(flags.seed);
   if (!first) {
@@ -164,7 +165,7 @@ void bind_replay_flags(CLI::App& c, ReplayFlags& f) {
 
   const char* kLoad = "Load";
   c.add_option("--rate", f.rate, "Requests per second")->check(duration_number())->group(kLoad);
-  c.add_option("--arrivals", f.arrivals, "poisson, uniform, or a file of arrival times (rescaled to --rate, if that is given)")
+  c.add_option("--arrivals", f.arrivals, "poisson, uniform, a file of arrival times (rescaled to --rate, if that is given), or FILE#bursty for its burstiest part")
       ->group(kLoad)
       ->capture_default_str();
   c.add_option("--duration", f.duration, "Requests that come within it count")->group(kLoad)->capture_default_str();
