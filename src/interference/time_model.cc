@@ -29,11 +29,14 @@ constexpr double kScatterMemory = 100.0;  ///< observations
 constexpr int kSurprises = 5;
 constexpr double kSurprise = 2.0;  ///< standard deviations
 
+/// Which scatter a situation has: 1 alone after a rest that a governor has followed.
+std::size_t regime(const Work& work) { return work.beside <= 0.0 && work.rests.maxCoeff() > 0.3 ? 1 : 0; }
+
 double weight_of(double residual, double variance) { return (kDegrees + 1.0) / (kDegrees + residual * residual / variance); }
 
 }  // namespace
 
-double TimeModel::scatter() const { return std::sqrt(variance_ * kDegrees / (kDegrees - 2.0)); }
+double TimeModel::scatter() const { return std::sqrt(variance_[0] * kDegrees / (kDegrees - 2.0)); }
 
 TimeModel::Mean TimeModel::mean(const Work& work) const {
   const double alone = this->alone(work);
@@ -61,7 +64,7 @@ Prediction TimeModel::predict(const Work& work) const {
   double variance = relative.dot(covariance_ * relative);
   variance += a * a * level_covariance_[0] + 2.0 * a * b * level_covariance_[1] + b * b * level_covariance_[2];
   const double seconds = at.seconds * std::exp(a * level_[0] + b * level_[1]);
-  return {Seconds(seconds), std::sqrt((variance + variance_) * kDegrees / (kDegrees - 2.0))};
+  return {Seconds(seconds), std::sqrt((variance + variance_[regime(work)]) * kDegrees / (kDegrees - 2.0))};
 }
 
 // --- Learning ------------------------------------------------------------------------------------------------------------------
@@ -79,7 +82,7 @@ TimeModel::Cell& TimeModel::cell(const Work& work) {
 
 void TimeModel::fit(std::span<const Observation> observations) {
   *this = TimeModel();
-  variance_ = kScatter * kScatter;
+  variance_[0] = variance_[1] = kScatter * kScatter;
   // Every observation counts by itself here, so that their scatter can be told from the formula's error.
   for (const Observation& seen : observations) {
     if (cells_.size() == kCells) break;
@@ -87,7 +90,8 @@ void TimeModel::fit(std::span<const Observation> observations) {
     if (seen.work.beside > 0.25) ++beside_seen_;
   }
   if (!cells_.empty()) refit(8);
-  scatter_seen_ = kScatterCount + static_cast<double>(cells_.size());
+  scatter_seen_[0] = scatter_seen_[1] = kScatterCount;
+  for (const Cell& seen : cells_) scatter_seen_[regime(seen.work)] += 1.0;
 }
 
 void TimeModel::start_levels() {
@@ -99,13 +103,13 @@ void TimeModel::solve(double scale) {
   const auto n = static_cast<Eigen::Index>(cells_.size());
   Eigen::MatrixXd rows = Eigen::MatrixXd::Zero(n + kUnknowns, kUnknowns);
   Eigen::VectorXd right = Eigen::VectorXd::Zero(n + kUnknowns);
-  const double deviation = std::sqrt(variance_);
   for (Eigen::Index i = 0; i < n; ++i) {
     const Cell& seen = cells_[static_cast<std::size_t>(i)];
     const Mean at = mean(seen.work);
     const double residual = seen.log_seconds - std::log(at.seconds);
     const double spread = kFormula + (1.0 - kFormula) / seen.count;
-    const double weight = std::sqrt(weight_of(residual, variance_ * spread) / spread) / deviation;
+    const double own = variance_[regime(seen.work)];
+    const double weight = std::sqrt(weight_of(residual, own * spread) / (own * spread));
     rows.row(i) = at.slope.transpose() * (weight * scale / at.seconds);
     // In logarithms, linear around the time as it is now estimated.
     right(i) = weight * (1.0 + residual);
@@ -145,31 +149,34 @@ void TimeModel::refit(int rounds) {
       scale_ = ratios[ratios.size() / 2];
       unknowns_ *= scale_;
       // Wide at first, so that nothing is thrown out for being far from a guess.
-      variance_ = 0.1;
+      variance_[0] = variance_[1] = 0.1;
     }
     solve(scale_);
     // The shared slowdown, with its prior, from times beside; then the scatter, with its own.
     const double apart = kSlowdownTermSd * kSlowdownTermSd / kTerms;
     double precision = 1.0 / (kSlowdownSd * kSlowdownSd), sum = kSlowdown * precision;
-    double squares = kScatter * kScatter * kScatterCount, count = kScatterCount;
+    double squares[2] = {kScatter * kScatter * kScatterCount, kScatter * kScatter * kScatterCount};
+    double count[2] = {kScatterCount, kScatterCount};
     for (const Cell& seen : cells_) {
       const Mean at = mean(seen.work);
       const double residual = seen.log_seconds - std::log(at.seconds);
-      const double weight = weight_of(residual, variance_);
-      squares += weight * residual * residual;
-      count += 1.0;
+      const std::size_t which = regime(seen.work);
+      squares[which] += weight_of(residual, variance_[which]) * residual * residual;
+      count[which] += 1.0;
       if (at.share <= 0.25) continue;
       const double alone = this->alone(seen.work);
       const double ratio = (std::exp(seen.log_seconds) - (1.0 - at.share) * alone) / (at.share * alone);
       if (!(ratio > 0.0)) continue;
-      const double trust = 1.0 / (apart + variance_ * ratio * ratio);
+      const double trust = 1.0 / (apart + variance_[0] * ratio * ratio);
       precision += trust;
       sum += trust * ratio;
     }
     slowdown_ = std::clamp(sum / precision, 0.5, 20.0);
     // Fitted unknowns take up part of the scatter: about half of them are spoken for by their prior.
-    const double free = std::max(0.5 * count, count - 0.25 * kUnknowns);
-    if (round > 0 || rounds == 1) variance_ = std::max(1e-6, squares / free);
+    for (const std::size_t which : {0, 1}) {
+      const double free = std::max(0.5 * count[which], count[which] - 0.25 * kUnknowns);
+      if (round > 0 || rounds == 1) variance_[which] = std::max(1e-6, squares[which] / free);
+    }
   }
 }
 
@@ -183,13 +190,14 @@ void TimeModel::learn(const Observation& observation) {
   const double a = 1.0 - at.share, b = at.share;
   const double log_seconds = std::log(observation.seconds);
   double(&p)[3] = level_covariance_;
+  double& own = variance_[regime(work)];
   p[0] += kDrift * kDrift + kDriftApart * kDriftApart;
   p[1] += kDrift * kDrift;
   p[2] += kDrift * kDrift + kDriftApart * kDriftApart;
   const double innovation = log_seconds - std::log(at.seconds) - a * level_[0] - b * level_[1];
 
   // Five surprises in a row on the same side are no accident: the world has changed, and the levels are free to follow.
-  const double expected = variance_ * kDegrees / (kDegrees - 2.0) + a * a * p[0] + 2.0 * a * b * p[1] + b * b * p[2];
+  const double expected = own * kDegrees / (kDegrees - 2.0) + a * a * p[0] + 2.0 * a * b * p[1] + b * b * p[2];
   if (innovation * innovation > kSurprise * kSurprise * expected) {
     const int side = innovation > 0.0 ? 1 : -1;
     if (surprises_ * side < 0) surprises_ = 0, surprise_ = 0.0;
@@ -209,8 +217,8 @@ void TimeModel::learn(const Observation& observation) {
   }
 
   const double by_levels = a * a * p[0] + 2.0 * a * b * p[1] + b * b * p[2];
-  const double weight = weight_of(innovation, variance_ + by_levels);
-  const double total = by_levels + variance_ / weight;
+  const double weight = weight_of(innovation, own + by_levels);
+  const double total = by_levels + own / weight;
   const double gain_a = (a * p[0] + b * p[1]) / total, gain_b = (a * p[1] + b * p[2]) / total;
   level_[0] += gain_a * innovation;
   level_[1] += gain_b * innovation;
@@ -219,9 +227,10 @@ void TimeModel::learn(const Observation& observation) {
   p[1] -= gain_a * pb;
   p[2] -= gain_b * pb;
   // The part of the surprise that the levels do not explain teaches the scatter: as one more of what was seen, and of the last hundred.
-  scatter_seen_ = std::min(kScatterMemory, scatter_seen_ + 1.0);
+  double& seen_so_far = scatter_seen_[regime(work)];
+  seen_so_far = std::min(kScatterMemory, seen_so_far + 1.0);
   const double explained = weight * innovation * innovation - by_levels;
-  variance_ = std::max(1e-6, variance_ + (std::clamp(explained, 0.0, 25.0 * variance_) - variance_) / scatter_seen_);
+  own = std::max(1e-6, own + (std::clamp(explained, 0.0, 25.0 * own) - own) / seen_so_far);
 
   Cell& seen = cell(work);
   const double settled = log_seconds - a * level_[0] - b * level_[1];
@@ -237,9 +246,9 @@ void TimeModel::learn(const Observation& observation) {
   if (work.beside > 0.25) ++beside_seen_;
   if (++since_fit_ >= kRefitEvery) {
     since_fit_ = 0;
-    const double scatter = variance_;
+    const double kept[2] = {variance_[0], variance_[1]};
     refit(1);
-    variance_ = scatter;
+    std::copy(kept, kept + 2, variance_);
   }
 }
 

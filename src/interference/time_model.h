@@ -81,10 +81,11 @@ class TimeModel {
   Matrix covariance_ = Matrix::Zero();  ///< of the unknowns, over the square of `scale_`
   double scale_ = 0.0;                  ///< s, of one item of inference in general
   double slowdown_ = 2.0;
-  double variance_ = 0.0;                         ///< of one observation's logarithm: scale of its t squared
+  /// Scale of the t squared of one observation's logarithm: ordinarily, and alone after a rest, when it depends on where a governor is.
+  double variance_[2] = {0.0, 0.0};
   double level_[2] = {0.0, 0.0};                  ///< logarithms: alone, beside
   double level_covariance_[3] = {0.0, 0.0, 0.0};  ///< alone, both, beside
-  double scatter_seen_ = 0.0;                     ///< observations behind `variance_`, at most so many as it remembers
+  double scatter_seen_[2] = {0.0, 0.0};           ///< observations behind `variance_`, at most so many as it remembers
   int surprises_ = 0;                             ///< in a row, negative for times that were shorter
   double surprise_ = 0.0;                         ///< sum of their logarithms
   int since_fit_ = 0;
