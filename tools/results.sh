@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes docs/results.md and its plots from what polythrottle-bench measures now. About an hour on two cores. Needs gnuplot and python3.
+# Writes docs/results.md and its plots from what polythrottle-bench and polythrottle replay answer now. About an hour on two cores. Needs gnuplot and python3.
 #   tools/results.sh [SEEDS]      searches per cell of the paper's experiment, default 100; the comparison has half as many
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -112,4 +112,6 @@ TEXT
   python3 tools/results_tables.py tables "${measured[@]}"
 } >"$out.new"
 mv "$out.new" "$out"
+cmake --build --preset release --target polythrottle
+python3 tools/results_serving.py build/release/bin/polythrottle --seeds "$seeds"
 echo "wrote $out"
