@@ -216,6 +216,7 @@ ServingState Core::view(Time now) const {
     state.step->share_left = 1.0 - step_->progress.share(now);
   }
   if (!draining_) state.jobs = pending_;
+  state.draining = draining_;
   state.rows = options_.rows;
   state.row = row_;
   state.applying = applying_;
@@ -369,7 +370,9 @@ Time Core::earliest_end(Time now, const JobSpec& job) const {
       return predictor_->step(row.speeds, {spec.cost, piece}, 0.0).mean * (static_cast<double>(items) / piece);
     };
     Seconds work = alone(job, job.items * job.steps);
-    for (const PendingJob& other : pending_) work += alone(*other.spec, other.items_left());
+    for (const PendingJob& other : pending_) {
+      if (!other.paused) work += alone(*other.spec, other.items_left());
+    }
     double least = std::numeric_limits<double>::infinity();
     for (int size = 1; size <= row.max_batch; ++size) {
       least = std::min(least, predictor_->batch({row.speeds, size, std::nullopt}).mean.count() / size);

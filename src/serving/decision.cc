@@ -101,7 +101,6 @@ std::string because(const DecisionRecord& record) {
     case Cause::kDraining: return "the server is on its way down";
     case Cause::kSlack: return risk(record, "is within") + expectation(record);
     case Cause::kGreedy: return "this policy always runs fine-tuning at once" + expectation(record);
-    case Cause::kJobDeadline: return "the job must do this much to end in time, and " + risk(record, "is within") + expectation(record);
     case Cause::kRisk: return risk(record, "would be over") + expectation(record);
     case Cause::kAfterBatch: return "a batch runs and gets the device to itself";
     case Cause::kNotCalibrated: return "no batch beside fine-tuning has been measured yet";
@@ -148,7 +147,6 @@ const char* to_string(Cause cause) {
     case Cause::kDraining: return "draining";
     case Cause::kSlack: return "slack";
     case Cause::kGreedy: return "greedy";
-    case Cause::kJobDeadline: return "job_deadline";
     case Cause::kRisk: return "risk";
     case Cause::kAfterBatch: return "after_batch";
     case Cause::kNotCalibrated: return "not_calibrated";

@@ -16,7 +16,7 @@ enum class Cause {
   // kBatch
   kFull,         ///< as many as the configuration takes
   kDeadline,     ///< the earliest deadline allows no longer wait
-  kWorthNoWait,  ///< waiting gains nothing: no job runs, or the policy does not wait
+  kWorthNoWait,  ///< the policy does not wait for more, or nothing more will come
   kShrunk,       ///< smaller than waiting requests would allow, so that the deadline holds
   // kWaitForMore
   kRoomForMore,  ///< the earliest deadline leaves time for a larger batch
@@ -26,9 +26,8 @@ enum class Cause {
   kQueueFull,
   kDraining,  ///< the server is on its way down
   // kStep
-  kSlack,        ///< the risk to queued and coming requests stays under the budget
-  kGreedy,       ///< this policy asks nobody
-  kJobDeadline,  ///< this much must run for the job to end in time, and the budget allows it
+  kSlack,   ///< the risk to queued and coming requests stays under the budget
+  kGreedy,  ///< this policy asks nobody
   // kHoldStep
   kRisk,           ///< the risk would go over the budget
   kAfterBatch,     ///< a batch runs and gets the device to itself

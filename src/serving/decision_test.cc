@@ -15,11 +15,11 @@ using testing::HasSubstr;
 using testing::Not;
 
 constexpr std::array kActs{Act::kBatch, Act::kWaitForMore, Act::kDrop, Act::kStep, Act::kHoldStep, Act::kRow};
-constexpr std::array kCauses{Cause::kFull,        Cause::kDeadline,    Cause::kWorthNoWait, Cause::kShrunk,     Cause::kRoomForMore,
-                             Cause::kExpired,     Cause::kHopeless,    Cause::kQueueFull,   Cause::kDraining,   Cause::kSlack,
-                             Cause::kGreedy,      Cause::kJobDeadline, Cause::kRisk,        Cause::kAfterBatch, Cause::kNotCalibrated,
-                             Cause::kNeverBeside, Cause::kPaused,      Cause::kBetweenRows, Cause::kRate,       Cause::kJobEnergy,
-                             Cause::kSloAtRisk,   Cause::kDrift,       Cause::kHot,         Cause::kRival};
+constexpr std::array kCauses{Cause::kFull,    Cause::kDeadline,    Cause::kWorthNoWait, Cause::kShrunk,        Cause::kRoomForMore,
+                             Cause::kExpired, Cause::kHopeless,    Cause::kQueueFull,   Cause::kDraining,      Cause::kSlack,
+                             Cause::kGreedy,  Cause::kRisk,        Cause::kAfterBatch,  Cause::kNotCalibrated, Cause::kNeverBeside,
+                             Cause::kPaused,  Cause::kBetweenRows, Cause::kRate,        Cause::kJobEnergy,     Cause::kSloAtRisk,
+                             Cause::kDrift,   Cause::kHot,         Cause::kRival};
 
 /// With every number there is.
 DecisionRecord told(Act act, Cause cause) {
@@ -88,11 +88,6 @@ TEST(Decision, ReadsAsOneSentenceForEachActAndCause) {
        "12.345 s: fine-tuned on 4 items beside a batch, because this policy always runs fine-tuning at once (expected 171 ms, planned for "
        "187 ms); it took 169 ms.",
        "0.000 s: fine-tuned on 1 item, because this policy always runs fine-tuning at once."},
-      {Act::kStep, Cause::kJobDeadline,
-       "12.345 s: fine-tuned on 4 items beside a batch, because the job must do this much to end in time, and the risk of a missed "
-       "deadline, 0.2 %, is within the budget of 1 % (expected 171 ms, planned for 187 ms); it took 169 ms.",
-       "0.000 s: fine-tuned on 1 item, because the job must do this much to end in time, and the risk of a missed deadline is within the "
-       "budget."},
       {Act::kHoldStep, Cause::kRisk,
        "12.345 s: held fine-tuning back, because the risk of a missed deadline, 2.3 %, would be over the budget of 1 % (expected 171 ms, "
        "planned for 187 ms); looks again by 12.402 s.",

@@ -99,7 +99,8 @@ struct ServingState {
   std::size_t row = 0;                  ///< in force
   std::optional<std::size_t> applying;  ///< on its way: until it is in force, either may be
   ArrivalEstimate arrivals;
-  Seconds rested{0};  ///< nothing has run for so long; 0 while anything does
+  bool draining = false;  ///< nothing more will come
+  Seconds rested{0};      ///< nothing has run for so long; 0 while anything does
   const interference::Predictor* predictor = nullptr;
 
   const Row& in_force() const { return rows[row]; }
