@@ -18,7 +18,7 @@ BOARDS = {
         job="batch=64,iterations=10,outputs=1000,train=head", pieces="64/32/16/8/4", energy=-14, horizon="60s",
         published={"uniform": (0.4, 37.91, 2.08), "poisson": (1.67, 60.41, 5.42), "Twitter": (3.8, 22.0, 5.8)}),
     "TX2, B4": dict(
-        device="sim:jetson-tx2@4.25x", model="efficientnet-b4", slo="1s", rate=4,
+        device="sim:jetson-tx2@4.23x", model="efficientnet-b4", slo="1s", rate=4,
         job="batch=8,iterations=10,outputs=100,train=head", pieces="8/4/2", energy=-23, horizon="30s",
         published={"uniform": (1.0, 16.0, 5.5), "poisson": (3.5, 35.4, 7.4), "Twitter": (5.3, 35.0, 7.5)}),
 }
