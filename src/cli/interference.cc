@@ -5,13 +5,12 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
 #include "cli/interference_cost.h"
+#include "cli/replay_calibration.h"
 #include "cli/status_line.h"
 #include "cli/validators.h"
 #include "interference/calibration.h"
@@ -63,16 +62,10 @@ Status parse_finetune(const std::string& text, replay::CoRunWork& work) {
   return {};
 }
 
-std::string finetune_text(const replay::CoRunWork& work) {
-  const std::string trained = work.trained_layers == 1                        ? "head"
-                              : work.trained_layers == simulation::kAllLayers ? "all"
-                                                                              : std::to_string(work.trained_layers);
-  return fmt::format("batch={},outputs={},train={}", work.items, work.outputs, trained);
-}
-
 Result<replay::CoRunWork> work_of(const CalibrateFlags& flags) {
   replay::CoRunWork work{.network = flags.model, .largest_batch = flags.largest_batch};
   TRY(work.precision, simulation::find_precision(flags.precision));
+  work.step_precision = work.precision;
   TRY_STATUS(parse_finetune(flags.finetune, work));
   TRY_STATUS(simulation::find_network(flags.model));
   return work;
@@ -218,7 +211,7 @@ Result<int> calibrate(const CalibrateFlags& flags, Cli& cli) {
   }
   const Calibration calibration{.device = flags.device,
                                 .model = flags.model + " " + flags.precision,
-                                .finetune = finetune_text(*work),
+                                .finetune = replay::step_words(*work),
                                 .provenance = "simulated",
                                 .predictor = flags.predictor,
                                 .inference = costs.inference,
@@ -237,12 +230,8 @@ Result<int> calibrate(const CalibrateFlags& flags, Cli& cli) {
 }
 
 Result<int> show_calibration(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return tl::unexpected<Error>(system_error("read " + path, errno));
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const auto calibration = interference::parse_calibration(text);
-  if (!calibration) return fail(calibration.error().code, path + ": " + calibration.error().what, calibration.error().hint);
-  TRY(const Lesson lesson, lesson_of(*calibration));
+  TRY(const auto calibration, load_calibration(path));
+  TRY(const Lesson lesson, lesson_of(calibration));
   fmt::print("{}", render(lesson));
   return kExitOk;
 }

@@ -29,7 +29,7 @@ Status check_outputs(const ReplayFlags& f) {
   }
   const bool file = f.arrivals != "poisson" && f.arrivals != "uniform";
   return check_distinct({{"--json", f.json}, {"--decisions", f.decisions}, {"--timeline", f.timeline}},
-                        {{"--arrivals", file ? f.arrivals : std::string()}});
+                        {{"--arrivals", file ? f.arrivals : std::string()}, {"--predictor-file", f.predictor_file}});
 }
 
 Status check_writable_outputs(const ReplayFlags& f) {
@@ -90,7 +90,7 @@ int run_replay(const ReplayFlags& f, const Cli& cli) {
     return kExitInterrupted;
   }
   if (!comparison) return complain(comparison.error(), usage_or_failure(comparison.error()));
-  if (request->calibrate) request->heading.predictor += fmt::format(", learned from {} batches before the start", co_runs);
+  if (request->calibrate) request->heading.predictor += fmt::format("; learned from {} batches before the start", co_runs);
   const bool stdout_taken = f.json == "-" || f.decisions == "-";
   if (!stdout_taken) fmt::print("{}", render_replay(request->heading, *comparison));
   if (const auto written = write_outputs(f, request->heading, *comparison); !written) return complain(written.error(), kExitFailure);

@@ -7,6 +7,7 @@
 
 #include "arrivals/spec.h"
 #include "cli/cli.h"
+#include "cli/replay_calibration.h"
 #include "cli/replay_config.h"
 #include "cli/validators.h"
 #include "replay/duration.h"
@@ -16,6 +17,8 @@ namespace {
 
 using replay::duration_text;
 using replay::parse_duration;
+
+constexpr const char* kNoPredictor = "none";
 
 std::vector<std::string> words_of(const std::string& text) {
   std::vector<std::string> out;
@@ -39,31 +42,6 @@ tl::unexpected<Error> usage(Error error, const std::string& flag) {
   error.code = Errc::kInvalid;
   error.what = flag + ": " + error.what;
   return tl::unexpected<Error>(std::move(error));
-}
-
-/// "700ms", or "250ms,700ms@30s".
-Status read_slo(const std::string& text, replay::ReplayOptions& o, std::string& said) {
-  if (text.empty()) return fail(Errc::kInvalid, "--slo is missing", "give the longest a request may take, as in --slo 700ms");
-  const auto words = words_of(text);
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    const std::size_t at = words[i].find('@');
-    TRY(const Seconds slo, flag_duration("--slo", words[i].substr(0, at)));
-    if ((at == std::string::npos) != (i == 0)) {
-      return fail(Errc::kInvalid, fmt::format("--slo: '{}' is out of place", words[i]), "write SLO[,SLO@TIME...], as in 250ms,700ms@30s");
-    }
-    if (i == 0) {
-      o.slo = slo;
-      said = duration_text(slo);
-      continue;
-    }
-    TRY(const Seconds from, flag_duration("--slo", words[i].substr(at + 1)));
-    if (!o.slo_changes.empty() && from <= o.slo_changes.back().at) {
-      return fail(Errc::kInvalid, fmt::format("--slo: '{}' is not after the change before it", words[i]));
-    }
-    o.slo_changes.push_back({from, slo});
-    said += fmt::format(", from {} on {}", duration_text(from), duration_text(slo));
-  }
-  return {};
 }
 
 /// How requests come, ready to be made for any seed.
@@ -107,12 +85,51 @@ Result<std::vector<std::string>> read_policies(const std::string& text) {
   return out;
 }
 
-Status check_slo(const replay::ReplayOptions& o, const replay::Nominal& nominal) {
+/// Where its co-runs come from.
+Status read_predictor(const ReplayFlags& f, ReplayRequest& out) {
+  if (!f.predictor.empty() && f.predictor != kNoPredictor) {
+    const auto predictor = interference::find_predictor(f.predictor);
+    if (!predictor) return usage(predictor.error(), "--predictor");
+  }
+  if (f.predictor_file.empty()) {
+    out.calibrate = f.predictor != kNoPredictor;
+    return {};
+  }
+  if (f.predictor == kNoPredictor)
+    return fail(Errc::kInvalid, "--predictor none learns from no file", "leave out --predictor-file, or none");
+  auto samples = calibration_for(out.compare.base, f.predictor_file);
+  if (!samples) {
+    samples.error().what = fmt::format("--predictor-file {}", samples.error().what);
+    return tl::unexpected<Error>(samples.error());
+  }
+  out.compare.samples = [once = std::move(*samples)](const replay::Contender&) -> Result<interference::Samples> { return once; };
+  return {};
+}
+
+/// The published policy goes with the published predictor.
+std::string predictor_of(const ReplayFlags& f, const std::string& policy) {
+  if (!f.predictor.empty() && f.predictor != kNoPredictor) return f.predictor;
+  return policy == "paper" ? "published" : "physical";
+}
+
+std::string predictor_text(const ReplayFlags& f, const std::vector<std::string>& policies) {
+  if (f.predictor == kNoPredictor) return "none: it knows no co-runs";
+  std::string out;
+  for (const auto& policy : policies) {
+    const std::string name = predictor_of(f, policy);
+    if (std::all_of(policies.begin(), policies.end(), [&](const auto& other) { return predictor_of(f, other) == name; })) {
+      out = name;
+      break;
+    }
+    out += fmt::format("{}{}: {}", out.empty() ? "" : ", ", policy, name);
+  }
+  return f.predictor_file.empty() ? out : fmt::format("{}; learned from {}", out, f.predictor_file);
+}
+
+Status check_slo(Seconds tightest, const replay::Nominal& nominal) {
   Config highest = nominal.reference();
   highest.set("gpu_min_hz", *highest.number("gpu_max_hz"));
   const Seconds fastest = nominal.steady(highest, 1).latency;
-  Seconds tightest = o.slo;
-  for (const auto& change : o.slo_changes) tightest = std::min(tightest, change.slo);
   if (tightest >= fastest) return {};
   return fail(Errc::kOutOfRange, fmt::format("an SLO of {} cannot be met: one request alone takes {} at the highest clocks of {}",
                                              duration_text(tightest), duration_text(fastest), nominal.board().name));
@@ -183,7 +200,11 @@ void bind_replay_flags(CLI::App& c, ReplayFlags& f) {
   c.add_option("--policy", f.policy, "One, several with commas between, or all: " + policies)->group(kWho)->capture_default_str();
   std::string predictors;
   for (const auto* driver : interference_drivers()) predictors += fmt::format("{} ({}), ", driver->name, driver->summary);
-  c.add_option("--predictor", f.predictor, predictors + "none (nothing was measured beforehand)")->group(kWho)->capture_default_str();
+  c.add_option("--predictor", f.predictor,
+               predictors + "none (nothing was measured beforehand); by default published for paper, physical for the others")
+      ->group(kWho);
+  c.add_option("--predictor-file", f.predictor_file, "Co-runs of interference calibrate, in place of some made before the start")
+      ->group(kWho);
   c.add_option("--budget", f.budget, "Of adaptive: probability that a queued request misses its deadline for what is started")
       ->group(kWho)
       ->capture_default_str();
@@ -227,7 +248,11 @@ Result<ReplayRequest> replay_request(const ReplayFlags& f) {
   const auto precision = simulation::find_precision(f.precision);
   if (!precision) return usage(precision.error(), "--precision");
   o.precision = *precision;
-  TRY_STATUS(read_slo(f.slo, o, out.heading.slo));
+  if (f.slo.empty()) return fail(Errc::kInvalid, "--slo is missing", "give the longest a request may take, as in --slo 700ms");
+  TRY(const auto slo, replay::parse_slo_schedule(f.slo));
+  o.slo = slo.first;
+  o.slo_changes = slo.changes;
+  out.heading.slo = slo.text();
   TRY(o.duration, flag_duration("--duration", f.duration));
   TRY_STATUS(read_arrivals(f, out.compare, out.heading));
   for (const auto& text : f.jobs) {
@@ -243,20 +268,14 @@ Result<ReplayRequest> replay_request(const ReplayFlags& f) {
   o.faults = f.faults;
   out.compare.first_seed = f.seed;
   out.compare.seeds = f.seeds;
-  if (f.predictor != "none") {
-    const auto predictor = interference::find_predictor(f.predictor);
-    if (!predictor) return usage(predictor.error(), "--predictor");
-    o.predictor = f.predictor;
-    out.calibrate = true;
-  }
+  TRY_STATUS(read_predictor(f, out));
   o.keep_decisions = !f.decisions.empty();
   o.keep_requests = o.keep_timeline = !f.timeline.empty();
 
   // From here on the words are right, and the board may still be too small.
   TRY(const auto nominal, replay::Nominal::make(o.board, o.network, o.precision));
-  Seconds tightest = o.slo;
-  for (const auto& change : o.slo_changes) tightest = std::min(tightest, change.slo);
-  TRY_STATUS(check_slo(o, nominal));
+  const Seconds tightest = slo.tightest();
+  TRY_STATUS(check_slo(tightest, nominal));
   // The server is taken to have served this rate for a while.
   o.expected_rate = out.heading.rate;
   TRY_STATUS(check_rate(out.heading.rate, o.slo, nominal));
@@ -268,7 +287,8 @@ Result<ReplayRequest> replay_request(const ReplayFlags& f) {
     for (const auto& job : o.jobs) TRY_STATUS(check_memory(job, nominal, o.precision, config.rows[config.row].max_batch));
     for (const auto& policy : policies) {
       const std::string name = words.size() == 1 ? policy : policies.size() == 1 ? word : policy + ", " + word;
-      out.compare.contenders.push_back({.name = name, .policy = policy, .rows = config.rows, .row = config.row, .row_choice = {}});
+      out.compare.contenders.push_back(
+          {.name = name, .policy = policy, .predictor = predictor_of(f, policy), .rows = config.rows, .row = config.row, .row_choice = {}});
       out.heading.configs.push_back(config.origin);
     }
   }
@@ -277,7 +297,7 @@ Result<ReplayRequest> replay_request(const ReplayFlags& f) {
   out.heading.board = "simulated " + nominal.board().title;
   out.heading.model = fmt::format("{} {}", o.network, simulation::to_string(o.precision));
   out.heading.duration = o.duration;
-  out.heading.predictor = out.calibrate ? f.predictor : "none: it knows no co-runs";
+  out.heading.predictor = predictor_text(f, policies);
   out.heading.first_seed = f.seed;
   out.heading.seeds = f.seeds;
   return out;

@@ -20,7 +20,7 @@ struct ReplayFlags {
   std::vector<std::string> jobs;
   std::string policy = "adaptive";
   std::vector<std::string> configs;
-  std::string predictor = "physical", predictor_file;
+  std::string predictor, predictor_file;
   double budget = serving::PolicyOptions().budget;
   bool no_wait = false;
   double patience = 20.0;

@@ -1,5 +1,6 @@
 #include "replay/co_runs.h"
 
+#include <fmt/format.h>
 #include <stdlib.h>
 
 #include <algorithm>
@@ -67,7 +68,7 @@ class Runs {
   }
   Status start_step(int items) {
     TRY(step_, machine_.start({.network = work_.network,
-                               .precision = work_.precision,
+                               .precision = work_.step_precision,
                                .batch = items,
                                .training = true,
                                .output_dimension = work_.outputs,
@@ -100,6 +101,15 @@ class Runs {
 };
 
 }  // namespace
+
+std::string step_words(const CoRunWork& work) {
+  const std::string trained = work.trained_layers == 1                        ? "head"
+                              : work.trained_layers == simulation::kAllLayers ? "all"
+                                                                              : std::to_string(work.trained_layers);
+  std::string out = fmt::format("batch={},outputs={},train={}", work.items, work.outputs, trained);
+  if (work.step_precision != work.precision) out += fmt::format(",precision={}", simulation::to_string(work.step_precision));
+  return out;
+}
 
 Result<CoRunCosts> co_run_costs(const CoRunWork& work) {
   TRY(const simulation::Network* network, simulation::find_network(work.network));

@@ -23,11 +23,14 @@ namespace polythrottle::replay {
 struct CoRunWork {
   std::string network;  ///< see simulation::networks
   simulation::Precision precision = simulation::Precision::kFp16;
+  simulation::Precision step_precision = simulation::Precision::kFp16;
   int items = 64;          ///< of a whole step
   int outputs = 1000;      ///< columns of the new last layer
   int trained_layers = 1;  ///< see simulation::Training; 1 is the new last layer alone
   int largest_batch = 16;
 };
+/// The steps in the words by which a calibration names them: "batch=64,outputs=1000,train=head", and their precision if it is another one.
+std::string step_words(const CoRunWork& work);
 /// What the predictor is told of it.
 struct CoRunCosts {
   interference::WorkCost inference;

@@ -84,6 +84,7 @@ Result<Comparison> compare(const CompareOptions& options, const CompareProgress&
     TRY(one.arrivals, options.arrivals(one.seed));
     const auto run = [&](const Contender& contender) {
       one.policy = contender.policy;
+      one.predictor = contender.predictor;
       one.rows = contender.rows;
       one.row = contender.row;
       one.row_choice = contender.row_choice;

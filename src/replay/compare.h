@@ -15,13 +15,14 @@ namespace polythrottle::replay {
 struct Contender {
   std::string name;    ///< "adaptive"
   std::string policy;  ///< see serving::find_policy
+  std::string predictor = "physical";  ///< see interference::find_predictor
   std::vector<serving::Row> rows;
   std::size_t row = 0;
   std::function<std::unique_ptr<serving::RowChoice>()> row_choice;
 };
 
 struct CompareOptions {
-  ReplayOptions base;  ///< policy, rows, row, row_choice, seed and arrivals do not count
+  ReplayOptions base;  ///< policy, predictor, rows, row, row_choice, seed and arrivals do not count
   std::vector<Contender> contenders;
   std::uint64_t first_seed = 0;
   std::size_t seeds = 1;  ///< one run of each contender for each of first_seed, first_seed + 1, ...

@@ -47,6 +47,11 @@ Status check_pieces(const FinetuneJob& job) {
       return fail(Errc::kInvalid, "--finetune pieces: each is smaller than the one before, as in pieces=64/32/16");
     }
   }
+  for (const int piece : job.pieces) {
+    if (piece % job.pieces.back() == 0) continue;
+    return fail(Errc::kInvalid, fmt::format("--finetune pieces: {} is no multiple of the smallest, {}", piece, job.pieces.back()),
+                "every rest of a step must be a sum of pieces, as with pieces=64/32/16");
+  }
   if (job.pieces.front() != job.batch) {
     return fail(Errc::kInvalid,
                 fmt::format("--finetune pieces: the first is the whole step of {}, as in pieces={}/...", job.batch, job.batch));

@@ -22,7 +22,7 @@ struct FinetuneJob {
   int outputs = 1000;      ///< columns of the new last layer
   int trained_layers = 1;  ///< the last so many layers with weights: 1 is the new last layer alone, simulation::kAllLayers every one
   Seconds at{0};           ///< submitted then
-  /// Sizes in which a step may be run, descending, `batch` first, each a divisor of it.
+  /// Sizes in which a step may be run, descending, `batch` first, each a divisor of it and a multiple of the last.
   std::vector<int> pieces = {64};
   std::optional<Seconds> deadline;  ///< after its submission
   simulation::Precision precision = simulation::Precision::kFp16;

@@ -27,6 +27,7 @@ TEST(FinetuneWords, WhatIsWrongIsSaidWithTheWord) {
   EXPECT_THAT(error("batch=8,batch=9"), testing::HasSubstr("given twice"));
   EXPECT_THAT(error("batch=64,pieces=64/48"), testing::HasSubstr("does not divide"));
   EXPECT_THAT(error("batch=64,pieces=32/64"), testing::HasSubstr("smaller than the one before"));
+  EXPECT_THAT(error("batch=12,pieces=12/6/4"), testing::HasSubstr("6 is no multiple of the smallest, 4"));
   EXPECT_THAT(error("batch=64,pieces=32/16"), testing::HasSubstr("the first is the whole step"));
   EXPECT_THAT(error("batch=64,deadline=0s"), testing::HasSubstr("above zero"));
   EXPECT_THAT(error("batch=64,at=5"), testing::HasSubstr("no unit"));

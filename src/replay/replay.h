@@ -14,15 +14,10 @@
 #include "base/result.h"
 #include "replay/board.h"
 #include "replay/job.h"
+#include "replay/slo_schedule.h"
 #include "serving/core.h"
 
 namespace polythrottle::replay {
-
-/// From `at` on, for requests that come from then on.
-struct SloChange {
-  Seconds at{0};
-  Seconds slo{1};
-};
 
 struct ReplayOptions {
   std::string board;    ///< "jetson-orin"
