@@ -83,6 +83,39 @@ TEST(Replay, WritesDecisionsAndTimeline) {
   for (const char* kind : {"\nanswered,", "\nbatch,", "\nstep,", "\npower,", "\nrow,"}) EXPECT_THAT(table, HasSubstr(kind));
 }
 
+TEST(Replay, LearnsFromAFileOfCoRunsOfTheSameBoardModelAndJob) {
+  const std::string file = scratch("b7.json");
+  const auto made =
+      run({"interference", "calibrate", "--device", "sim:jetson-orin", "--model", "efficientnet-b7", "--quiet", "--output", file});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const auto ran = run(usual({"--duration", "5s", kJob[0], kJob[1], "--policy", "paper,adaptive", "--predictor-file", file}));
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("paper: published, adaptive: physical; learned from " + file));
+  const auto refused = [&](std::vector<std::string> words, int exit_code, const char* says) {
+    words.insert(words.end(), {"--predictor-file", file});
+    const auto other = run(words);
+    EXPECT_EQ(other.exit_code, exit_code) << other.err;
+    EXPECT_THAT(other.err, HasSubstr(says));
+    EXPECT_EQ(std::count(other.err.begin(), other.err.end(), '\n'), 1) << other.err;
+    EXPECT_EQ(other.out, "");
+  };
+  refused(usual({"--finetune", "batch=32,iterations=1"}), 2, "not batch=32");
+  refused(usual({"--finetune", "batch=64,precision=fp32"}), 2, "precision=fp32");
+  refused(usual({"--precision", "fp32"}), 2, "not efficientnet-b7 fp32");
+  refused(usual({"--predictor", "none"}), 2, "learns from no file");
+  refused(usual({"--json", file}), 2, "would overwrite the --predictor-file");
+  write(file, "{");
+  refused(usual({}), 1, "cut short");
+}
+
+TEST(Replay, WithoutCoRunsNothingIsAdmittedAndThatIsSaid) {
+  const std::string decisions = scratch("held.jsonl");
+  const auto ran = run(usual({"--duration", "5s", kJob[0], kJob[1], "--predictor", "none", "--decisions", decisions}));
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("the predictor knows no co-runs, so that nothing was admitted"));
+  EXPECT_THAT(read(decisions), HasSubstr("\"cause\":\"not_calibrated\""));
+}
+
 TEST(Replay, BadInputGetsOneLineThatSaysWhatToDo) {
   struct Case {
     std::vector<std::string> words;
@@ -112,6 +145,8 @@ TEST(Replay, BadInputGetsOneLineThatSaysWhatToDo) {
       {usual({"--arrivals", unordered}), 1, "line 3"},
       {usual({"--arrivals", empty}), 1, "empty"},
       {usual({"--seeds", "0"}), 2, "--seeds"},
+      {usual({"--duration", "0s"}), 2, "above zero"},
+      {usual({"--finetune", "batch=12,pieces=12/6/4"}), 2, "no multiple of the smallest"},
       {usual({"--budget", "2"}), 2, "--budget"},
       {{"replay", "--device", "cpu", "--model", "efficientnet-b7", "--slo", "1s", "--rate", "1"}, 2, "needs a simulated board"},
       {{"replay", "--device", "sim:nano", "--model", "efficientnet-b7", "--slo", "1s", "--rate", "1"}, 2, "jetson-tx2"},
