@@ -49,8 +49,7 @@ Result<SweepPoint> point_of(const SweepOptions& o, const std::string& arrivals, 
   base.row = 0;
   serving::LoadAdaptiveOptions adaptive{.costs = o.rows.costs};
   adaptive.model.wait = base.policy_options.wait;
-  // A governor that lets clocks fall makes single batches slower than their mean at that load, on which the table rests.
-  adaptive.model.margin = 0.3;
+  adaptive.model.margin = kGovernorMargin;
   if (o.rows.actuation > Seconds(0)) adaptive.actuation = o.rows.actuation;
   TRY_STATUS(serving::LoadAdaptive::make(adaptive, base.slo));
   base.row_choice = [&] { return std::move(*serving::LoadAdaptive::make(adaptive, base.slo)); };

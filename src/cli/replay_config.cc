@@ -7,7 +7,9 @@
 
 #include "cli/cli.h"
 #include "cli/question.h"
+#include "cli/rows_of_study.h"
 #include "replay/duration.h"
+#include "serving/load_adaptive.h"
 
 namespace polythrottle {
 namespace {
@@ -67,10 +69,26 @@ Result<Config> best_of_study(const std::string& path, const replay::Nominal& nom
   return out;
 }
 
+/// The board's rows, and the controller that goes from one to another; it begins in the one that is tuned back to back.
+Result<ReplayConfig> load_adaptive(const replay::Nominal& nominal, simulation::Precision precision, Seconds slo, bool wait) {
+  TRY(auto rows, rows_of_board(nominal.board(), nominal.network(), precision, slo));
+  serving::LoadAdaptiveOptions options{.costs = rows.costs};
+  options.model.wait = wait;
+  options.model.margin = kGovernorMargin;
+  if (rows.actuation > Seconds(0)) options.actuation = rows.actuation;
+  TRY_STATUS(serving::LoadAdaptive::make(options, slo));
+  ReplayConfig out{.word = "load-adaptive", .origin = {}, .rows = std::move(rows.rows), .row = rows.tuned, .row_choice = {}};
+  out.origin = fmt::format("load-adaptive: at first, of {} rows", out.rows.size());
+  out.row_choice = [options, slo] { return std::move(*serving::LoadAdaptive::make(options, slo)); };
+  return out;
+}
+
 }  // namespace
 
-Result<ReplayConfig> replay_config(const std::string& word, const replay::Nominal& nominal, Seconds slo, double rate) {
-  ReplayConfig out{.word = word, .origin = {}, .rows = {}};
+Result<ReplayConfig> replay_config(const std::string& word, const replay::Nominal& nominal, simulation::Precision precision, Seconds slo,
+                                   double rate, bool wait) {
+  if (word == "load-adaptive") return load_adaptive(nominal, precision, slo, wait);
+  ReplayConfig out{.word = word, .origin = {}, .rows = {}, .row_choice = {}};
   Config config = nominal.reference();
   if (word == "reference") {
     out.origin = "reference: clocks as the board boots";
@@ -88,7 +106,7 @@ Result<ReplayConfig> replay_config(const std::string& word, const replay::Nomina
     out.origin = "as given";
   } else {
     return fail(Errc::kInvalid, fmt::format("--config: '{}' is no configuration", word),
-                "one of reference, tuned, KNOB=VALUE,..., STUDY.sqlite#best");
+                "one of reference, tuned, load-adaptive, KNOB=VALUE,..., STUDY.sqlite#best");
   }
   out.rows = {nominal.row(config)};
   return out;

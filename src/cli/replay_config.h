@@ -1,7 +1,10 @@
 #pragma once
 // The configurations a replay serves in, from the words of --config.
 
+#include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "replay/compare.h"
@@ -13,11 +16,14 @@ struct ReplayConfig {
   std::string word;    ///< as typed
   std::string origin;  ///< "tuned: least simulated energy of 1820 settings"
   std::vector<serving::Row> rows;
-  std::size_t row = 0;
+  std::size_t row = 0;                                              ///< at first
+  std::function<std::unique_ptr<serving::RowChoice>()> row_choice;  ///< empty: it stays
 };
 
-/// `reference`, `tuned`, KNOB=VALUE,..., or STUDY.sqlite#best. `tuned` meets `slo` and `rate`. Errors: kInvalid for other words, knobs and
-/// levels; those of reading the study, of which kNotFound if it has no best setting; kOutOfRange if nothing in the grid serves the load.
-Result<ReplayConfig> replay_config(const std::string& word, const replay::Nominal& nominal, Seconds slo, double rate);
+/// `reference`, `tuned`, `load-adaptive`, KNOB=VALUE,..., or STUDY.sqlite#best. `tuned` meets `slo` and `rate`. Errors: kInvalid for other
+/// words, knobs and levels; those of reading the study, of which kNotFound if it has no best setting; kOutOfRange if nothing in the grid
+/// serves the load.
+Result<ReplayConfig> replay_config(const std::string& word, const replay::Nominal& nominal, simulation::Precision precision, Seconds slo,
+                                   double rate, bool wait);
 
 }  // namespace polythrottle

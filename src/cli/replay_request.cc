@@ -175,7 +175,7 @@ void bind_replay_flags(CLI::App& c, ReplayFlags& f) {
   c.add_option("--slo", f.slo, "Longest from arrival to answer: 700ms; changes in time: 250ms,700ms@30s")->group(kWhat);
   c.add_option(
        "--config", f.configs,
-       "Clocks and largest batch, repeatable: tuned (default: least simulated energy within the SLO), reference, KNOB=VALUE,..., or "
+       "Clocks and largest batch, repeatable: tuned (default: least simulated energy within the SLO), reference, load-adaptive (docs/load-adaptive.md), KNOB=VALUE,..., or "
        "STUDY.sqlite#best")
       ->group(kWhat)
       ->allow_extra_args(false);
@@ -282,13 +282,13 @@ Result<ReplayRequest> replay_request(const ReplayFlags& f) {
   std::vector<std::string> words = f.configs;
   if (words.empty()) words = {"tuned"};
   for (const auto& word : words) {
-    TRY(const auto config, replay_config(word, nominal, tightest, out.heading.rate));
+    TRY(const auto config, replay_config(word, nominal, o.precision, tightest, out.heading.rate, !f.no_wait));
     TRY_STATUS(check_rate_at(config, out.heading.rate, tightest, nominal));
     for (const auto& job : o.jobs) TRY_STATUS(check_memory(job, nominal, o.precision, config.rows[config.row].max_batch));
     for (const auto& policy : policies) {
       const std::string name = words.size() == 1 ? policy : policies.size() == 1 ? word : policy + ", " + word;
       out.compare.contenders.push_back(
-          {.name = name, .policy = policy, .predictor = predictor_of(f, policy), .rows = config.rows, .row = config.row, .row_choice = {}});
+          {.name = name, .policy = policy, .predictor = predictor_of(f, policy), .rows = config.rows, .row = config.row, .row_choice = config.row_choice});
       out.heading.configs.push_back(config.origin);
     }
   }

@@ -11,6 +11,10 @@
 
 namespace polythrottle {
 
+/// LoadModel::margin for boards with a governor: one that lets clocks fall makes single batches slower than their mean at that load, on which
+/// the table rests.
+inline constexpr double kGovernorMargin = 0.3;
+
 struct ServingRows {
   std::vector<serving::Row> rows;       ///< the first is the reference
   std::vector<serving::RowCost> costs;  ///< one per row

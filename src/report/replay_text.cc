@@ -60,9 +60,9 @@ std::string shares_text(const ContenderRuns& contender) {
   for (const auto& run : contender.runs) {
     for (std::size_t i = 0; i < shares.size(); ++i) shares[i] += run.row_shares[i] / static_cast<double>(contender.runs.size());
   }
-  std::string out;
-  for (std::size_t i = 0; i < shares.size(); ++i) out += fmt::format("{}{:.0f} %", i == 0 ? "" : ", ", 100.0 * shares[i]);
-  return out;
+  if (shares.size() == 1) return fmt::format("{:.0f} %", 100.0 * shares[0]);
+  const auto others = std::count_if(shares.begin() + 1, shares.end(), [](double share) { return share >= 0.005; });
+  return fmt::format("reference {:.0f} %, {} others", 100.0 * shares[0], others);
 }
 
 std::string heading_text(const ReplayHeading& h, const Comparison& comparison) {

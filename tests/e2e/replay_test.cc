@@ -67,6 +67,16 @@ TEST(Replay, PutsPoliciesSideBySideOverTheSameRequests) {
   EXPECT_THAT(text.out, HasSubstr("violations"));
 }
 
+TEST(Replay, ClocksFollowTheLoadAndTheJob) {
+  const auto ran = run(usual({"--duration", "60s", kJob[0], kJob[1] + ",pieces=64/32/16/8", "--config", "load-adaptive", "--json", "-"}));
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  const json result = json::parse(ran.out);
+  EXPECT_GT(result["rows"].size(), 1u);
+  EXPECT_EQ(result["row_shares"].size(), result["rows"].size());
+  EXPECT_GT(result["row_changes"], 0.0);
+  EXPECT_GT(result["job_seconds"], 0.0);
+}
+
 TEST(Replay, WritesDecisionsAndTimeline) {
   const std::string decisions = scratch("decisions.jsonl"), timeline = scratch("timeline.csv");
   const auto ran =
