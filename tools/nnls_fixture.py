@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/nnls/problems.json: least-squares problems with the answers of scipy.optimize.nnls.
+"""Writes src/interference/nnls_test.json: least-squares problems with the answers of scipy.optimize.nnls.
 
-  apt-get install python3-scipy && tools/nnls_fixture.py > tests/fixtures/nnls/problems.json
+  apt-get install python3-scipy && tools/nnls_fixture.py > src/interference/nnls_test.json
 """
 import json
 import sys

@@ -73,7 +73,7 @@ TEST(NonNegativeLeastSquares, IsTheBestOfAllActiveSets) {
 }
 
 TEST(NonNegativeLeastSquares, AgreesWithScipy) {
-  std::ifstream file(std::string(POLYTHROTTLE_SOURCE_DIR) + "/tests/fixtures/nnls/problems.json");
+  std::ifstream file(std::string(POLYTHROTTLE_SOURCE_DIR) + "/src/interference/nnls_test.json");
   const auto json = nlohmann::json::parse(file);
   ASSERT_EQ(json["problems"].size(), 40U);
   for (const auto& problem : json["problems"]) {
