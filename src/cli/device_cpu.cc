@@ -8,6 +8,7 @@
 
 #include "arrivals/spec.h"
 #include "cli/cli.h"
+#include "cli/dimensions.h"
 #include "cli/machine_space.h"
 #include "cli/open_device.h"
 #include "engine/engine.h"
@@ -22,16 +23,7 @@ Result<EngineOptions> engine_options(const TuneOptions& options) {
   EngineOptions out;
   out.provider = options.provider;
   out.seed = options.seed;
-  for (const auto& text : options.dimensions) {
-    TRY(const auto pairs, parse_pairs(text));
-    for (const auto& [name, value] : pairs) {
-      TRY(const double number, to_number(value, "--dim " + name));
-      if (number < 1.0 || number > 1e9 || number != static_cast<double>(static_cast<std::int64_t>(number))) {
-        return fail(Errc::kInvalid, fmt::format("--dim {}={}: a size is a whole number from 1", name, value));
-      }
-      out.dimensions[name] = static_cast<std::int64_t>(number);
-    }
-  }
+  TRY(out.dimensions, parse_dimensions(options.dimensions));
   for (const auto& text : options.inputs) {
     TRY(const auto pairs, parse_pairs(text));
     for (const auto& [name, value] : pairs) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cli/dimensions.h"
 #include "engine/graph_cost.h"
 
 namespace polythrottle {
@@ -25,16 +26,7 @@ struct CostFlags {
 
 Result<GraphCostOptions> cost_options(const CostFlags& flags) {
   GraphCostOptions out{.batch = flags.batch};
-  for (const auto& text : flags.dimensions) {
-    TRY(const auto pairs, parse_pairs(text));
-    for (const auto& [name, value] : pairs) {
-      TRY(const double number, to_number(value, "--dim " + name));
-      if (number < 1.0 || number > 1e9 || number != static_cast<double>(static_cast<std::int64_t>(number))) {
-        return fail(Errc::kInvalid, fmt::format("--dim {}={}: a size is a whole number from 1", name, value));
-      }
-      out.dimensions[name] = static_cast<std::int64_t>(number);
-    }
-  }
+  TRY(out.dimensions, parse_dimensions(flags.dimensions));
   return out;
 }
 
