@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "report/explain.h"
+#include "report/gnuplot_text.h"
 #include "report/report.h"
 
 namespace polythrottle {
@@ -13,16 +14,6 @@ constexpr const char* kSettled = "#1f6f8b";  // what is known of the objective
 constexpr const char* kSecond = "#c8553d";
 constexpr const char* kBroken = "#f3d9d3";  // where limits are predicted to break
 constexpr const char* kBand = "#cfe3ea";
-
-/// In single quotes gnuplot neither expands nor runs anything; a quote is written twice.
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text) {
-    if (c == '\'') out += c;
-    out += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
-  }
-  return out + '\'';
-}
 
 /// How a metric or knob stands on an axis: values are divided by `divisor` and called `unit`.
 struct Axis {

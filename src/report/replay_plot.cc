@@ -4,6 +4,7 @@
 #include <string>
 
 #include "replay/duration.h"
+#include "report/gnuplot_text.h"
 #include "report/replay.h"
 
 namespace polythrottle {
@@ -12,16 +13,6 @@ namespace {
 constexpr const char* kAnswer = "#1f6f8b";
 constexpr const char* kViolation = "#c8553d";
 constexpr const char* kStep = "#e9c46a";
-
-/// In single quotes gnuplot neither expands nor runs anything; a quote is written twice.
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text) {
-    if (c == '\'') out += c;
-    out += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
-  }
-  return out + '\'';
-}
 
 }  // namespace
 
