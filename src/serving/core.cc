@@ -61,12 +61,14 @@ Core::Core(CoreOptions options, std::unique_ptr<Policy> policy, std::unique_ptr<
 // --- Events --------------------------------------------------------------------------------------------------------------------
 
 std::vector<Action> Core::on_arrival(Time now, RequestId request, std::optional<Time> deadline) {
-  CHECK(now >= now_);
+  CHECK(now >= now_ && std::isfinite(now.count()));
   now_ = now;
   rate_.arrived(now);
-  if (draining_ || queue_.size() >= options_.queue_limit) {
+  // The queue is ordered by deadline, and what is no number has no place in an order.
+  const bool no_deadline = deadline && !std::isfinite(deadline->count());
+  if (draining_ || no_deadline || queue_.size() >= options_.queue_limit) {
     std::vector<Action> actions;
-    drop(now, request, draining_ ? Cause::kDraining : Cause::kQueueFull, actions);
+    drop(now, request, draining_ ? Cause::kDraining : no_deadline ? Cause::kNoDeadline : Cause::kQueueFull, actions);
     const auto more = react(now);
     actions.insert(actions.end(), more.begin(), more.end());
     return actions;

@@ -64,6 +64,7 @@ class Core {
   Core(CoreOptions options, std::unique_ptr<Policy> policy, std::unique_ptr<interference::Predictor> predictor,
        std::unique_ptr<RowChoice> rows = nullptr);
 
+  /// Without a deadline: the SLO from now. One that is not finite is dropped at once (kNoDeadline); `now` must be finite.
   std::vector<Action> on_arrival(Time now, RequestId request, std::optional<Time> deadline = {});
   std::vector<Action> on_batch_done(Time now, BatchId batch);
   std::vector<Action> on_step_done(Time now, StepId step);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "serving/core_driver.h"
@@ -92,6 +93,28 @@ TEST(Core, AQueueThatIsFullRefusesTheNewest) {
   ASSERT_EQ(drops.size(), 1u);
   EXPECT_EQ(drops[0].request, 4u);
   EXPECT_EQ(drops[0].cause, Cause::kQueueFull);
+}
+
+TEST(Core, ADeadlineThatIsNoMomentIsRefusedAndDisturbsNoOther) {
+  Core core = core_of("inference-only", options_of(Seconds(1), 1));
+  const BatchId first = only<RunBatch>(core.on_arrival(Time(0), 1)).at(0).id;
+  core.on_arrival(Time(0), 2, Time(2));
+  for (const double deadline : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+    const auto drops = only<Drop>(core.on_arrival(Time(0), 3, Time(deadline)));
+    ASSERT_EQ(drops.size(), 1u);
+    EXPECT_EQ(drops[0].request, 3u);
+    EXPECT_EQ(drops[0].cause, Cause::kNoDeadline);
+  }
+  core.on_arrival(Time(0), 4, Time(1.5));
+  const auto next = only<RunBatch>(core.on_batch_done(Time(0.1), first));
+  ASSERT_EQ(next.size(), 1u);
+  EXPECT_EQ(next[0].requests, std::vector<RequestId>{4});
+}
+
+TEST(CoreDeathTest, TimeThatIsNoneStopsTheProgram) {
+  Core core = core_of("inference-only", options_of(Seconds(1), 1));
+  EXPECT_DEATH(core.on_arrival(Time(std::nan("")), 1), "broken invariant");
+  EXPECT_DEATH(core.on_arrival(Time(HUGE_VAL), 1), "broken invariant");
 }
 
 TEST(Core, OnTheWayDownItAnswersWhatWaitsAndTakesNoMore) {

@@ -99,6 +99,7 @@ std::string because(const DecisionRecord& record) {
                          expectation(record));
     case Cause::kQueueFull: return record.queued > 0 ? fmt::format("the queue is full ({} waiting)", record.queued) : "the queue is full";
     case Cause::kDraining: return "the server is on its way down";
+    case Cause::kNoDeadline: return "its deadline is not a finite time";
     case Cause::kSlack: return risk(record, "is within") + expectation(record);
     case Cause::kGreedy: return "this policy always runs fine-tuning at once" + expectation(record);
     case Cause::kRisk: return risk(record, "would be over") + expectation(record);
@@ -145,6 +146,7 @@ const char* to_string(Cause cause) {
     case Cause::kHopeless: return "hopeless";
     case Cause::kQueueFull: return "queue_full";
     case Cause::kDraining: return "draining";
+    case Cause::kNoDeadline: return "no_deadline";
     case Cause::kSlack: return "slack";
     case Cause::kGreedy: return "greedy";
     case Cause::kRisk: return "risk";

@@ -24,7 +24,8 @@ enum class Cause {
   kExpired,   ///< past its deadline
   kHopeless,  ///< predicted to end past its deadline even alone and at once
   kQueueFull,
-  kDraining,  ///< the server is on its way down
+  kDraining,    ///< the server is on its way down
+  kNoDeadline,  ///< came with a deadline that is no moment: not a number, or infinite
   // kStep
   kSlack,   ///< the risk to queued and coming requests stays under the budget
   kGreedy,  ///< this policy asks nobody
