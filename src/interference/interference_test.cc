@@ -9,6 +9,7 @@
 #include <new>
 #include <random>
 
+#include "base/sanitized.h"
 #include "base/stats.h"
 
 namespace {
@@ -163,7 +164,7 @@ TEST_P(EveryPredictor, ReadingAllocatesNothing) {
 }
 
 TEST_P(EveryPredictor, IsMonotone) {
-  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+  for (std::uint64_t seed = 0; seed < repetitions(60); ++seed) {
     World world(seed, 0.1);
     const auto predictor = GetParam()->make(kInference);
     ASSERT_TRUE(predictor->fit(world.calibration()));
@@ -217,7 +218,7 @@ TEST(Published, RecoversItsOwnFormula) {
 TEST(Physical, ForetellsOtherBatchesAndClocks) {
   double sum = 0.0;
   int count = 0, covered = 0;
-  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+  for (std::uint64_t seed = 0; seed < repetitions(100); ++seed) {
     World world(seed, 0.035);
     const auto predictor = make("physical");
     ASSERT_TRUE(predictor->fit(world.calibration()));

@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "base/sanitized.h"
+
 namespace polythrottle::interference {
 namespace {
 
@@ -54,7 +56,7 @@ void expect_optimal(const Eigen::MatrixXd& a, const Eigen::VectorXd& b, const Ei
 
 TEST(NonNegativeLeastSquares, IsTheBestOfAllActiveSets) {
   Random random(1);
-  for (int problem = 0; problem < 4000; ++problem) {
+  for (int problem = 0; problem < static_cast<int>(repetitions(4000)); ++problem) {
     const Eigen::Index n = 1 + random.below(6), m = 1 + random.below(9);
     Eigen::MatrixXd a(m, n);
     for (Eigen::Index i = 0; i < a.size(); ++i) a.data()[i] = problem % 2 == 0 ? random.normal() : random.uniform();
