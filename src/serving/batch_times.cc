@@ -8,7 +8,8 @@ BatchTimes::BatchTimes(const ServingState& state, double probability, const std:
     : state_(state), probability_(probability), step_(step), cap_(state.in_force().max_batch) {
   if (state.applying) cap_ = std::min(cap_, state.rows[*state.applying].max_batch);
   if (!state.batch && !state.step) {
-    // Whoever waits for more lets the device rest for longer, and starts on lower clocks for it.
+    // Whoever waits for more lets the device rest for longer, and starts on lower clocks for it. A drop is judged by the same time although
+    // it asks for a start now: the rest is then too long by no more than what is left to the deadline, which is less than a batch takes.
     if (!step) rested_ = state.rested + (state.queue.empty() ? Seconds(0) : std::max(Seconds(0), state.queue.front().deadline - state.now));
     // A step that ends a rest starts on low clocks too, and so do the batches beside it.
     if (step) cold_ = state.rested;
