@@ -12,16 +12,13 @@
 #include <utility>
 
 #include "platform/platform.h"
+#include "replay/job.h"
 
 namespace polythrottle::replay {
 namespace {
 
 using simulation::Machine;
 using simulation::WorkId;
-
-interference::WorkCost cost_of(const simulation::WorkCounts& counts) {
-  return {.macs = counts.macs, .weights = counts.weights, .activations = counts.activations, .kernels = counts.kernels};
-}
 
 const Knob* find(std::span<const std::unique_ptr<Knob>> knobs, std::string_view name) {
   for (const auto& knob : knobs) {
@@ -113,9 +110,10 @@ std::string step_words(const CoRunWork& work) {
 
 Result<CoRunCosts> co_run_costs(const CoRunWork& work) {
   TRY(const simulation::Network* network, simulation::find_network(work.network));
-  return CoRunCosts{
-      cost_of(simulation::inference_counts(*network)),
-      cost_of(simulation::training_counts(*network, {.output_dimension = work.outputs, .trained_layers = work.trained_layers}))};
+  FinetuneJob job;
+  job.outputs = work.outputs;
+  job.trained_layers = work.trained_layers;
+  return CoRunCosts{inference_cost(*network), training_cost(*network, job)};
 }
 
 std::vector<CoRun> co_run_design(const CoRunWork& work, std::size_t settings) {
@@ -190,7 +188,8 @@ Status CoRunClocks::apply(const Config& config) {
   for (const auto& [name, value] : config.entries()) {
     if (now.get(name) == value) continue;
     const auto shown = now.get(name);
-    return fail(Errc::kIo, "set " + name + " to " + to_text(value) + ": the board says " + (shown ? to_text(*shown) : "nothing"));
+    return fail(Errc::kIo, "set " + name + " to " + polythrottle::to_text(value) + ": the board says " +
+                               (shown ? polythrottle::to_text(*shown) : "nothing"));
   }
   return {};
 }
