@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "engine/backend.h"
 #include "engine/engine.h"
 #include "host/simulation/machine.h"
 
@@ -20,5 +21,9 @@ struct SimulatedEngineOptions {
 /// for a seed (for batches that meet on the GPU see Machine::start). `machine` must outlive it.
 /// Errors: kNotFound for the network, with the names.
 Result<std::unique_ptr<Engine>> open_simulated(simulation::Machine& machine, const SimulatedEngineOptions& options);
+
+/// The same for requests: one input INPUT and one output OUTPUT, float32 [-1, 16], which is the input again after as long as the network
+/// would take on the board. Of use on a machine at the wall's pace (MachineOptions::wall_paced).
+Result<std::unique_ptr<Backend>> open_simulated_backend(simulation::Machine& machine, const SimulatedEngineOptions& options);
 
 }  // namespace polythrottle
