@@ -26,13 +26,27 @@ bool agrees(const TensorInfo& wanted, const TensorInfo& given) {
   return true;
 }
 
-bool free_first(const TensorInfo& tensor) { return !tensor.shape.empty() && tensor.shape.front() < 0; }
+/// The name of the first axis, where it has one of its own.
+std::string_view first_name(const TensorInfo& tensor) {
+  if (tensor.dimensions.empty() || tensor.dimensions.front() == tensor.name + "[0]") return {};
+  return tensor.dimensions.front();
+}
 
 }  // namespace
 
 bool batchable(const ModelInfo& model) {
-  return !model.fixed_batch && !model.inputs.empty() && std::all_of(model.inputs.begin(), model.inputs.end(), free_first) &&
-         std::all_of(model.outputs.begin(), model.outputs.end(), free_first);
+  if (model.fixed_batch || model.inputs.empty()) return false;
+  // Axes of two names are two sizes: [batch, sequence] beside [sequence, batch] cannot be joined on their first.
+  std::string_view batch;
+  for (const auto* const tensors : {&model.inputs, &model.outputs}) {
+    for (const auto& tensor : *tensors) {
+      if (tensor.shape.empty() || tensor.shape.front() >= 0) return false;
+      const auto name = first_name(tensor);
+      if (!name.empty() && !batch.empty() && name != batch) return false;
+      if (!name.empty()) batch = name;
+    }
+  }
+  return true;
 }
 
 Result<std::int64_t> check_input_shapes(const ModelInfo& model, std::span<const TensorInfo> inputs) {

@@ -314,11 +314,13 @@ void Dispatcher::run_batches(std::stop_token stop) {
     if (!outputs && slices.size() > 1) {
       // One bad request must not cost the others their answers: each is tried by itself.
       for (std::size_t i = 0; i < slices.size(); ++i) {
-        Batch alone{batch.id, static_cast<std::size_t>(batch.parts[i].count), {std::move(batch.parts[i])}, {}};
+        Batch alone{batch.id, static_cast<std::size_t>(batch.parts[i].count), {}, {}};
+        alone.parts.push_back(std::move(batch.parts[i]));
+        const Slice own{alone.parts.front().inputs};
         const Seconds from = now();
-        auto own = run_guarded(*backend, std::span(slices).subspan(i, 1));
+        auto answered = run_guarded(*backend, {&own, 1});
         const std::lock_guard again(mutex_);
-        finish(alone, std::move(own), from, calls);
+        finish(alone, std::move(answered), from, calls);
       }
       batch.parts.clear();
       lock.lock();
