@@ -22,6 +22,8 @@ bool same_wait(const DecisionRecord& a, const DecisionRecord& b) {
   return waits(a) && a.act == b.act && a.cause == b.cause && a.size == b.size && a.subject == b.subject && a.queued == b.queued;
 }
 
+std::optional<Time> earlier(std::optional<Time> a, std::optional<Time> b) { return a && b ? std::min(*a, *b) : a ? a : b; }
+
 Status check(const JobSpec& job) {
   if (job.items < 1 || job.steps < 1) return fail(Errc::kInvalid, "a job without work", "give at least one item and one step");
   if (job.steps > std::numeric_limits<long>::max() / job.items)
@@ -255,7 +257,9 @@ std::vector<Action> Core::react(Time now) {
     if (decision.drops.empty() && decision.batch == 0 && !decision.job) {
       if (!queue_.empty() && !batch_) note(now, decision.about_batch);
       if (!pending_.empty() && !step_ && !draining_) note(now, decision.about_step);
-      if (decision.wake) actions.emplace_back(WakeAt{std::max(*decision.wake, now + kSoonest)});
+      if (const auto wake = earlier(decision.wake, row_choice_ && !applying_ ? row_choice_->wake() : std::nullopt)) {
+        actions.emplace_back(WakeAt{std::max(*wake, now + kSoonest)});
+      }
       return actions;
     }
   }

@@ -42,6 +42,8 @@ struct ToldRows final : RowChoice {
   std::optional<std::size_t> next;
   std::vector<std::optional<Seconds>> lateness;
   std::vector<Alarm> alarms;
+  std::optional<Time> again;
+  std::optional<Time> wake() const override { return again; }
   std::optional<Answer> choose(const ServingState&) override {
     if (!next) return std::nullopt;
     return Answer{*std::exchange(next, std::nullopt), {.cause = Cause::kRate}};
@@ -229,6 +231,21 @@ TEST(Core, ARowThatTookNoEffectIsNotInForce) {
   core.on_tick(Time(0));
   core.on_applied(Time(0.1), 1, false);
   EXPECT_EQ(core.row(), 0u);
+}
+
+TEST(Core, WakesTheRowChoiceOfAnIdleServerButNotWhileARowIsOnItsWay) {
+  auto owned = std::make_unique<ToldRows>();
+  ToldRows& rows = *owned;
+  CoreOptions options = options_of(Seconds(1), 1);
+  options.rows.push_back(fake_row(0.5, 1));
+  Core core = core_of("inference-only", options, std::move(owned));
+  rows.again = Time(7);
+  const auto wakes = only<WakeAt>(core.on_tick(Time(1)));
+  ASSERT_EQ(wakes.size(), 1u);
+  EXPECT_EQ(wakes[0].when, Time(7));
+  rows.next = 1;
+  EXPECT_TRUE(only<WakeAt>(core.on_tick(Time(7))).empty());
+  EXPECT_EQ(only<WakeAt>(core.on_applied(Time(7.2), 1, true)).size(), 1u);
 }
 
 TEST(Core, TellsTheRowChoiceHowLateItWas) {

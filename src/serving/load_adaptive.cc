@@ -42,6 +42,32 @@ void LoadAdaptive::alarm(Time, Alarm alarm) {
 }
 
 std::optional<RowChoice::Answer> LoadAdaptive::choose(const ServingState& state) {
+  auto answer = decide(state);
+  wake_ = next_look(state.now);
+  return answer;
+}
+
+/// Without requests the rate falls and nothing says so: it is looked at once in a while, until the row is the one to rest in.
+std::optional<Time> LoadAdaptive::next_look(Time now) const {
+  if (asked_) return asked_at_ + options_.dwell;  // refused, perhaps
+  if (alarm_ || boosted_) return std::nullopt;
+  const std::size_t resting = table_.best(0.0, 1.0);
+  if (resting == by_rate_) return std::nullopt;
+  const Watts here = table_.power(by_rate_, 0.0), there = table_.power(resting, 0.0);
+  if (!worth(here, there)) return std::nullopt;
+  const Time due = std::max(settled_ + dwell(), risk_.calm_until());
+  return due > now ? due : now + dwell();
+}
+
+Seconds LoadAdaptive::dwell() const { return std::max(options_.dwell, slo_ * 10.0); }
+
+Joules LoadAdaptive::gain(Watts here, Watts there) const { return (here - there) * dwell() - options_.actuation_energy; }
+
+bool LoadAdaptive::worth(Watts here, Watts there) const {
+  return gain(here, there).si() > 0.0 && (here - there).si() >= options_.min_gain * here.si();
+}
+
+std::optional<RowChoice::Answer> LoadAdaptive::decide(const ServingState& state) {
   follow(state);
   if (alarm_) return to(state, 0, record(cause_of(*alarm_), state), switches_.alarm);
 
@@ -107,8 +133,7 @@ std::size_t LoadAdaptive::refuge(const ServingState& state) const {
 void LoadAdaptive::stronger(const ServingState& state) {
   const double rate = state.arrivals.rate, dispersion = state.arrivals.dispersion;
   if (table_.serves(by_rate_, rate * options_.enough, dispersion)) return;
-  const Seconds dwell = std::max(options_.dwell, slo_ * 10.0);
-  const bool again = last_up_ && state.now - *last_up_ < dwell;
+  const bool again = last_up_ && state.now - *last_up_ < dwell();
   const std::size_t row = again ? table_.strongest(dispersion) : table_.best(rate, dispersion, options_.plenty);
   if (row == by_rate_ || table_.highest_rate(row, dispersion) <= table_.highest_rate(by_rate_, dispersion)) return;
   last_up_ = state.now;
@@ -120,17 +145,15 @@ void LoadAdaptive::stronger(const ServingState& state) {
 /// Down, to what costs less, in its own time.
 void LoadAdaptive::cheaper(const ServingState& state) {
   const double rate = state.arrivals.rate, dispersion = state.arrivals.dispersion;
-  const Seconds dwell = std::max(options_.dwell, slo_ * 10.0);
-  if (state.now - settled_ < dwell) return;
+  if (state.now - settled_ < dwell()) return;
   const std::size_t row = table_.best(rate, dispersion, options_.plenty);
   if (row == by_rate_ || !table_.serves(row, rate * options_.plenty, dispersion)) return;
   const Watts now = table_.power(by_rate_, rate), then = table_.power(row, rate);
-  const Joules gain = (now - then) * dwell - options_.actuation_energy;
-  if (!(gain.si() > 0.0) || (now - then).si() < options_.min_gain * now.si()) return;
+  if (!worth(now, then)) return;
   settle(state.now, row);
   up_ = false;
   why_ = record(Cause::kRate, state);
-  why_.saves = gain;
+  why_.saves = gain(now, then);
 }
 
 void LoadAdaptive::settle(Time now, std::size_t row) {

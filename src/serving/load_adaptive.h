@@ -48,11 +48,18 @@ class LoadAdaptive final : public RowChoice {
   std::optional<Answer> choose(const ServingState& state) override;
   void answered(Time now, std::optional<Seconds> lateness) override;
   void alarm(Time now, Alarm alarm) override;
+  /// While a cheaper row may be due: an idle server ends in the row of least idle power that repays the change.
+  std::optional<Time> wake() const override { return wake_; }
 
   const RowSwitches& switches() const { return switches_; }
 
  private:
   LoadAdaptive(LoadAdaptiveOptions options, Seconds slo, LoadTable table);
+  std::optional<Answer> decide(const ServingState& state);
+  std::optional<Time> next_look(Time now) const;
+  Seconds dwell() const;
+  Joules gain(Watts here, Watts there) const;
+  bool worth(Watts here, Watts there) const;
   void follow(const ServingState& state);
   std::size_t refuge(const ServingState& state) const;
   void stronger(const ServingState& state);
@@ -74,6 +81,7 @@ class LoadAdaptive final : public RowChoice {
   bool up_ = false;     ///< it serves more than the one before
   bool boosted_ = false;
   Time boost_settled_{0};
+  std::optional<Time> wake_;
   std::optional<std::size_t> asked_;  ///< the last answer ...
   Time asked_at_{0};                  ///< ... was given then
 };

@@ -118,6 +118,29 @@ TEST(LoadAdaptive, TakesTheCheapRowAfterADwellAndTheStrongerOneAtOnce) {
   EXPECT_EQ(rowc->switches().up, 1u);
 }
 
+TEST(LoadAdaptive, AnIdleServerAsksToBeWokenUntilItIsInTheRowToRestIn) {
+  Scene scene;
+  auto rowc = choice();
+  std::size_t row = 1;
+  double now = 0.0;
+  EXPECT_FALSE(rowc->choose(scene.at(0, 30, row)));
+  for (int wakes = 0; rowc->wake(); ++wakes) {
+    ASSERT_LT(wakes, 50);
+    ASSERT_GT(rowc->wake()->count(), now);
+    now = rowc->wake()->count();
+    if (const auto answer = rowc->choose(scene.at(now, 30.0 * std::exp(-now / 28.0), row))) row = answer->row;
+    rowc->choose(scene.at(now, 30.0 * std::exp(-now / 28.0), row));  // it has taken effect
+  }
+  EXPECT_EQ(row, 3u);
+}
+
+TEST(LoadAdaptive, WhereNoRowRepaysTheChangeNobodyIsWoken) {
+  Scene scene;
+  auto rowc = choice({.actuation_energy = Joules(1e4)});
+  EXPECT_FALSE(rowc->choose(scene.at(0, 2, 0)));
+  EXPECT_FALSE(rowc->wake());
+}
+
 TEST(LoadAdaptive, AChangeMustRepayItself) {
   Scene scene;
   auto rowc = choice({.actuation_energy = Joules(1e4)});
@@ -349,10 +372,11 @@ Served serve(double load, bool even, std::size_t start, std::unique_ptr<RowChoic
     }
   };
   events.push({0.0, 0, 0});
-  while (!events.empty() || std::isfinite(tick)) {
+  // To the last answer: an idle server may ask to be woken for as long as its row may change, which nobody is to pay for here.
+  while (!events.empty() || !deadline.empty()) {
     const bool ticks = events.empty() || tick < events.top().at;
     const Event event = ticks ? Event{tick, 3, 0} : events.top();
-    if (ticks) tick = INFINITY;
+    tick = INFINITY;  // an event replaces the wake-up
     if (!ticks) events.pop();
     const Row& row = all[core.row()];
     run.joules += (busy ? *row.busy : *row.idle).si() * (event.at - now);

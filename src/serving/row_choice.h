@@ -28,6 +28,8 @@ class RowChoice {
   /// A request was answered this late after its deadline (negative: in time), or dropped (nullopt).
   virtual void answered(Time now, std::optional<Seconds> lateness) = 0;
   virtual void alarm(Time now, Alarm alarm) = 0;
+  /// When it wants to be asked next though nothing happens: without requests there are no events. As of the last `choose`.
+  virtual std::optional<Time> wake() const { return std::nullopt; }
 
  protected:
   RowChoice() = default;

@@ -33,6 +33,7 @@ class SloRisk {
   void fell_back(Time now);
   /// May the reference be left again?
   bool calm(Time now) const { return now >= calm_until_; }
+  Time calm_until() const { return calm_until_; }
 
  private:
   RiskOptions options_;
