@@ -71,11 +71,8 @@ Result<Config> best_of_study(const std::string& path, const replay::Nominal& nom
 
 /// The board's rows, and the controller that goes from one to another; it begins in the one that is tuned back to back.
 Result<ReplayConfig> load_adaptive(const replay::Nominal& nominal, simulation::Precision precision, Seconds slo, bool wait) {
-  TRY(auto rows, rows_of_board(nominal.board(), nominal.network(), precision, slo));
-  serving::LoadAdaptiveOptions options{.costs = rows.costs};
-  options.model.wait = wait;
-  options.model.margin = kGovernorMargin;
-  if (rows.actuation > Seconds(0)) options.actuation = rows.actuation;
+  TRY(auto rows, rows_of_board(nominal.board(), nominal.network(), precision, slo, serving_model(wait)));
+  const serving::LoadAdaptiveOptions options = load_adaptive_options(rows, wait);
   TRY_STATUS(serving::LoadAdaptive::make(options, slo));
   ReplayConfig out{.word = "load-adaptive", .origin = {}, .rows = std::move(rows.rows), .row = rows.tuned, .row_choice = {}};
   out.origin = fmt::format("load-adaptive: at first, of {} rows", out.rows.size());

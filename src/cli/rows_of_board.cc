@@ -69,7 +69,8 @@ Watts idle_power(const Board& board, const Setting& setting) {
 
 }  // namespace serving_rows
 
-Result<ServingRows> rows_of_board(const Board& board, const simulation::Network& network, simulation::Precision precision, Seconds slo) {
+Result<ServingRows> rows_of_board(const Board& board, const simulation::Network& network, simulation::Precision precision, Seconds slo,
+                                  const serving::LoadModel& model) {
   std::vector<Plan> plans;
   for (const int batch : simulation::kPaperBatches) plans.push_back(inference_plan(board, network, precision, batch));
   std::vector<Candidate> others;
@@ -93,7 +94,7 @@ Result<ServingRows> rows_of_board(const Board& board, const simulation::Network&
       }
     }
   }
-  auto out = serving_rows::useful(candidate_of(plans, board.default_setting(), 1), std::move(tuned), std::move(others), slo);
+  auto out = serving_rows::useful(candidate_of(plans, board.default_setting(), 1), std::move(tuned), std::move(others), slo, model);
   if (out) out->idle = "computed for each setting from the simulated board's physics";
   return out;
 }

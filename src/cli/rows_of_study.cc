@@ -162,9 +162,45 @@ class Reader {
   const Idle& idle_;
 };
 
+/// A row within so much of the least power at a rate does as well there: two that are nearer are near-duplicates.
+constexpr double kAsGood = 1.05;
+
+/// Few rows, one of which is as good as the best of all at every rate that any serves, under even, Poisson and bursty arrivals; and the
+/// strongest under each. The first `given` are in it without being asked for. Greedy: whichever does most of what is left to do.
+std::set<std::size_t> nearly_best(const serving::LoadTable& table, std::size_t given) {
+  std::vector<std::vector<std::size_t>> able;  // by rate and dispersion: the rows that are as good there
+  std::set<std::size_t> out;
+  for (const double dispersion : {0.25, 1.0, 4.0}) {
+    out.insert(table.strongest(dispersion));
+    const double top = table.highest_rate(table.strongest(dispersion), dispersion);
+    for (double rate = top; rate > top / 1e3; rate /= 1.1) {
+      const std::size_t best = table.best(rate, dispersion);
+      if (!table.serves(best, rate, dispersion)) continue;
+      std::vector<std::size_t> rows;
+      for (std::size_t row = 0; row < table.rows(); ++row) {
+        if (table.serves(row, rate, dispersion) && table.power(row, rate) <= table.power(best, rate) * kAsGood) rows.push_back(row);
+      }
+      able.push_back(std::move(rows));
+    }
+  }
+  const auto done_by = [&](const std::vector<std::size_t>& rows) {
+    return std::any_of(rows.begin(), rows.end(), [&](std::size_t row) { return row < given || out.contains(row); });
+  };
+  while (true) {
+    std::erase_if(able, done_by);
+    if (able.empty()) return out;
+    std::map<std::size_t, std::size_t> does;
+    for (const auto& rows : able) {
+      for (const std::size_t row : rows) ++does[row];
+    }
+    out.insert(std::max_element(does.begin(), does.end(), [](const auto& a, const auto& b) { return a.second < b.second; })->first);
+  }
+}
+
 }  // namespace
 
-Result<ServingRows> serving_rows::useful(Candidate reference, std::optional<Candidate> tuned, std::vector<Candidate> others, Seconds slo) {
+Result<ServingRows> serving_rows::useful(Candidate reference, std::optional<Candidate> tuned, std::vector<Candidate> others, Seconds slo,
+                                         const serving::LoadModel& model) {
   std::vector<Candidate> all;
   all.push_back(std::move(reference));
   const bool apart = tuned && !(tuned->row.config == all.front().row.config);
@@ -173,12 +209,8 @@ Result<ServingRows> serving_rows::useful(Candidate reference, std::optional<Cand
   std::move(others.begin(), others.end(), std::back_inserter(all));
   std::vector<serving::RowCost> costs;
   for (const auto& each : all) costs.push_back(each.cost);
-  TRY(const auto table, serving::LoadTable::make(costs, slo));
-  std::set<std::size_t> best;
-  for (const double dispersion : {0.25, 1.0, 4.0}) {
-    for (const auto& stretch : table.stretches(dispersion)) best.insert(stretch.row);
-    best.insert(table.strongest(dispersion));
-  }
+  TRY(const auto table, serving::LoadTable::make(costs, slo, model));
+  const std::set<std::size_t> best = nearly_best(table, kept);
   ServingRows out;
   for (std::size_t row = 0; row < all.size(); ++row) {
     if (row >= kept && !best.contains(row)) continue;
@@ -189,7 +221,15 @@ Result<ServingRows> serving_rows::useful(Candidate reference, std::optional<Cand
   return out;
 }
 
-Result<ServingRows> rows_of_study(const std::string& path, Seconds slo) {
+serving::LoadModel serving_model(bool wait) { return {.wait = wait, .margin = kGovernorMargin}; }
+
+serving::LoadAdaptiveOptions load_adaptive_options(const ServingRows& rows, bool wait) {
+  serving::LoadAdaptiveOptions out{.costs = rows.costs, .model = serving_model(wait), .home = rows.tuned};
+  if (rows.actuation > Seconds(0)) out.actuation = rows.actuation;
+  return out;
+}
+
+Result<ServingRows> rows_of_study(const std::string& path, Seconds slo, const serving::LoadModel& model) {
   TRY(const auto summary, summarize_file({.study = path, .slo = {}, .constraints = {}}, std::nullopt));
   TRY(const Config reference, reference_of(summary.facts));
   TRY(const Idle idle, Idle::of(summary, reference));
@@ -200,7 +240,7 @@ Result<ServingRows> rows_of_study(const std::string& path, Seconds slo) {
   }
   std::optional<Candidate> tuned;
   if (summary.best) tuned = reader.candidate(summary.best->config);
-  TRY(auto out, serving_rows::useful(std::move(*first), std::move(tuned), reader.all(), slo));
+  TRY(auto out, serving_rows::useful(std::move(*first), std::move(tuned), reader.all(), slo, model));
   if (summary.actuation) out.actuation = Seconds(summary.actuation->most_seconds);
   out.idle = idle.text();
   return out;

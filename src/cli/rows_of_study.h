@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "host/simulation/physics.h"
+#include "serving/load_adaptive.h"
 #include "serving/load_table.h"
 #include "serving/state.h"
 
@@ -24,7 +25,7 @@ struct ServingRows {
 };
 
 /// Settings that the study measured, batch sizes of one setting together, and of them only the reference, its best, and those that are
-/// best at some rate (serving/load_table.h).
+/// within 5 % of the least power at some rate (serving/load_table.h), as few as do.
 ///
 /// A study measures idle power once, under the setting it found. A simulated board's is computed for each setting. Elsewhere it is taken
 /// for every setting none of whose clocks, floors or limits is above the reference's, where it is too high if anything; settings above it
@@ -33,13 +34,18 @@ struct ServingRows {
 ///
 /// Errors: those of opening it; kNotFound where the reference, its latency or energy, or idle power was not measured, saying how to;
 /// kOutOfRange where no setting meets `slo`.
-Result<ServingRows> rows_of_study(const std::string& path, Seconds slo);
+Result<ServingRows> rows_of_study(const std::string& path, Seconds slo, const serving::LoadModel& model);
 
 /// The same without a study: every GPU ceiling and memory clock of the board, with the GPU's floor at its lowest level and at the
 /// ceiling, batches up to 16, from the board's noise-free physics. The reference is the board's default setting at batch 1.
 /// Errors: kOutOfRange where no setting meets `slo`.
 Result<ServingRows> rows_of_board(const simulation::Board& board, const simulation::Network& network, simulation::Precision precision,
-                                  Seconds slo);
+                                  Seconds slo, const serving::LoadModel& model);
+
+/// How the server is taken to batch. `wait`: as PolicyOptions::wait.
+serving::LoadModel serving_model(bool wait);
+/// What a load-adaptive server is given. `wait`: as PolicyOptions::wait.
+serving::LoadAdaptiveOptions load_adaptive_options(const ServingRows& rows, bool wait);
 
 namespace serving_rows {  // shared by the two
 
@@ -47,9 +53,10 @@ struct Candidate {
   serving::Row row;
   serving::RowCost cost;
 };
-/// Reference first, tuned next (unless they are one), then of the others those that are best at some rate under even, Poisson or bursty
-/// arrivals. Errors: those of LoadTable::make.
-Result<ServingRows> useful(Candidate reference, std::optional<Candidate> tuned, std::vector<Candidate> others, Seconds slo);
+/// Reference first, tuned next (unless they are one), then of the others few that are within 5 % of the least power at every rate under
+/// even, Poisson and bursty arrivals. Errors: those of LoadTable::make.
+Result<ServingRows> useful(Candidate reference, std::optional<Candidate> tuned, std::vector<Candidate> others, Seconds slo,
+                           const serving::LoadModel& model);
 
 /// Clock limits that `config` names, the others as the board boots.
 simulation::Setting setting_of(const simulation::Board& board, const Config& config);

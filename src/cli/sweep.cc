@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/load_sweep.h"
 #include "cli/status_line.h"
+#include "cli/validators.h"
 #include "replay/duration.h"
 
 namespace polythrottle {
@@ -18,6 +19,7 @@ struct SweepFlags {
   std::vector<std::string> arrivals = {"uniform", "poisson"};
   std::vector<std::string> loads = {"5%", "10%", "20%", "30%", "40%", "50%", "60%", "70%", "80%", "90%"};
   std::uint64_t seed = 0;
+  std::size_t seeds = 1;
   bool no_wait = false, quiet = false;
 };
 
@@ -31,6 +33,13 @@ Result<double> parse_load(std::string text) {
   return percent / 100.0;
 }
 
+/// What was typed is wrong, wherever that is found.
+template <class T>
+Result<T> usage(std::string_view flag, Result<T> result) {
+  if (!result) return fail(Errc::kInvalid, fmt::format("{}: {}", flag, result.error().what), result.error().hint);
+  return result;
+}
+
 Result<SweepOptions> options_of(const SweepFlags& f) {
   constexpr std::string_view kSimulated = "sim:";
   SweepOptions o;
@@ -39,22 +48,24 @@ Result<SweepOptions> options_of(const SweepFlags& f) {
   o.base.board = f.device.substr(kSimulated.size());
   o.base.network = f.model;
   o.base.seed = f.seed;
+  if (f.seeds < 1 || f.seeds > 10'000) return fail(Errc::kInvalid, "--seeds: give 1 to 10,000");
+  o.seeds = f.seeds;
   o.base.policy_options.wait = !f.no_wait;
-  TRY(o.base.precision, simulation::find_precision(f.precision));
-  TRY(o.base.slo, replay::parse_duration(f.slo));
-  TRY(o.base.duration, replay::parse_duration(f.duration));
+  TRY(o.base.precision, usage("--precision", simulation::find_precision(f.precision)));
+  TRY(o.base.slo, usage("--slo", replay::parse_duration(f.slo)));
+  TRY(o.base.duration, usage("--duration", replay::parse_duration(f.duration)));
   if (o.base.slo <= Seconds(0) || o.base.duration <= Seconds(0)) return fail(Errc::kInvalid, "--slo and --duration: give times above zero");
   for (const auto& load : f.loads) {
     TRY(const double share, parse_load(load));
     o.loads.push_back(share);
   }
   o.arrivals = f.arrivals;
-  TRY(const simulation::Board* board, simulation::find_board(o.base.board));
-  TRY(const simulation::Network* network, simulation::find_network(f.model));
+  TRY(const simulation::Board* board, usage("--device", simulation::find_board(o.base.board)));
+  TRY(const simulation::Network* network, usage("--model", simulation::find_network(f.model)));
   if (!f.study.empty()) {
-    TRY(o.rows, rows_of_study(f.study, o.base.slo));
+    TRY(o.rows, rows_of_study(f.study, o.base.slo, serving_model(!f.no_wait)));
   } else {
-    TRY(o.rows, rows_of_board(*board, *network, o.base.precision, o.base.slo));
+    TRY(o.rows, rows_of_board(*board, *network, o.base.precision, o.base.slo, serving_model(!f.no_wait)));
   }
   return o;
 }
@@ -68,7 +79,7 @@ int sweep(const SweepFlags& f, const Cli& cli) {
   options->stop = cli.stop;
   const auto status = f.quiet ? nullptr : std::make_unique<StatusLine>();
   const auto result = load_sweep(*options, [&](std::size_t done, std::size_t all) {
-    if (status) status->show(fmt::format("load {} of {}", done + 1, all));
+    if (status) status->show(fmt::format("run {} of {}", done + 1, all));
   });
   if (status) status->leave("");
   if (cli.stop.stop_requested()) {
@@ -76,9 +87,9 @@ int sweep(const SweepFlags& f, const Cli& cli) {
     return kExitInterrupted;
   }
   if (!result) return complain(result.error(), usage_or_failure(result.error()));
-  if (f.json != "-") fmt::print("{}", render_sweep(options->rows, options->base.slo, *result));
+  if (f.json != "-") fmt::print("{}", render_sweep(*options, *result));
   if (f.json.empty()) return kExitOk;
-  const auto written = write_file(f.json, render_sweep_json(options->rows, options->base.slo, *result));
+  const auto written = write_file(f.json, render_sweep_json(*options, *result));
   return written ? kExitOk : complain(written.error(), kExitFailure);
 }
 
@@ -97,7 +108,8 @@ void add_sweep(CLI::App& app, Cli& cli) {
       ->delimiter(',')
       ->capture_default_str();
   c->add_option("--duration", f->duration, "Traffic of each run")->capture_default_str();
-  c->add_option("--seed", f->seed, "Of arrivals and of the board's noise")->capture_default_str();
+  c->add_option("--seed", f->seed, "Of arrivals and of the board's noise")->check(whole_number())->capture_default_str();
+  c->add_option("--seeds", f->seeds, "Runs of each, with this seed and those after it")->check(whole_number())->capture_default_str();
   c->add_option("--json", f->json, "As JSON to this file, - for stdout");
   c->add_flag("--no-wait", f->no_wait, "Batches do not wait for more requests");
   c->add_flag("--quiet", f->quiet, "No progress");

@@ -184,6 +184,7 @@ class Run {
       count_row_time();
       row_ = row;
       ++result_.row_changes;
+      ++result_.row_causes[row_cause_];
       if (options_.keep_timeline) result_.timeline.rows.push_back({now_, row_});
     } else {
       ++result_.row_changes_failed;
@@ -292,6 +293,9 @@ class Run {
     if (applying_) return broken("changes the configuration while it is being changed");
     if (apply.row >= options_.rows.size()) return broken("wants a configuration that is not there");
     applying_ = apply.row;
+    const auto& records = core_->records();
+    const auto why = std::find_if(records.rbegin(), records.rend(), [](const auto& record) { return record.act == serving::Act::kRow; });
+    if (why != records.rend()) row_cause_ = why->cause;
     board_->apply(options_.rows[apply.row].config);
     return {};
   }
@@ -365,6 +369,7 @@ class Run {
   std::optional<Batch> batch_;
   std::optional<Step> step_;
   std::optional<std::size_t> applying_;
+  Cause row_cause_ = Cause::kRate;  ///< of the change under way
   std::size_t queued_behind_ = 0;
   std::size_t batched_requests_ = 0;
   std::size_t row_;

@@ -132,6 +132,7 @@ struct ReplayResult {
 
   std::size_t row_changes = 0;         ///< that took effect
   std::size_t row_changes_failed = 0;  ///< that the board did not take
+  std::map<serving::Cause, std::size_t> row_causes;  ///< of those that took effect
   std::vector<double> row_shares;      ///< of the time until the traffic ended, by row
   std::uint64_t decisions = 0;
   Seconds traffic_ended{0};

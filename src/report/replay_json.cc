@@ -36,6 +36,8 @@ Json run_json(const replay::ReplayResult& run) {
                            {"pieces", job.pieces},
                            {"running_seconds", job.running.count()}});
   }
+  out["row_change_causes"] = Json::object();
+  for (const auto& [cause, count] : run.row_causes) out["row_change_causes"][serving::to_string(cause)] = count;
   out["row_changes_failed"] = run.row_changes_failed;
   out["row_shares"] = run.row_shares;
   out["calibrated"] = run.calibrated;

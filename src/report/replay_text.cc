@@ -45,14 +45,25 @@ std::string cell(const ReplayMetric& metric, const ContenderRuns& contender) {
   return text;
 }
 
-std::string drops_text(const ContenderRuns& contender) {
-  std::map<serving::Cause, std::size_t> sum;
+using Causes = std::map<serving::Cause, std::size_t>;
+
+/// Over all runs.
+template <class CausesOf>
+std::string causes_text(const ContenderRuns& contender, CausesOf causes_of) {
+  Causes sum;
   for (const auto& run : contender.runs) {
-    for (const auto& [cause, count] : run.counted.drops) sum[cause] += count;
+    for (const auto& [cause, count] : causes_of(run)) sum[cause] += count;
   }
   std::string out;
   for (const auto& [cause, count] : sum) out += fmt::format("{}{} {}", out.empty() ? "" : ", ", count, serving::to_string(cause));
   return out.empty() ? "-" : out;
+}
+
+std::string drops_text(const ContenderRuns& contender) {
+  return causes_text(contender, [](const auto& run) -> const Causes& { return run.counted.drops; });
+}
+std::string row_causes_text(const ContenderRuns& contender) {
+  return causes_text(contender, [](const auto& run) -> const Causes& { return run.row_causes; });
 }
 
 std::string shares_text(const ContenderRuns& contender) {
@@ -126,6 +137,7 @@ std::string render_replay(const ReplayHeading& h, const Comparison& comparison) 
     if (metric.name == "row_changes" && !many_rows) continue;
     add(metric.label, [&](const ContenderRuns& contender) { return cell(metric, contender); });
     if (metric.name == "dropped") add("  because", drops_text);
+    if (metric.name == "row_changes") add("  because", row_causes_text);
   }
   if (many_rows) add("time in each configuration", shares_text);
   std::vector<std::size_t> right;

@@ -109,6 +109,7 @@ std::string because(const DecisionRecord& record) {
     case Cause::kPaused: return "its owner paused it";
     case Cause::kBetweenRows: return "the configuration is being changed";
     case Cause::kRate: return "it serves the present rate for less energy";
+    case Cause::kLoadRose: return "the one before does not serve the present rate";
     case Cause::kJobEnergy: return "the pending job ends for less energy there";
     case Cause::kSloAtRisk: return "too many deadlines are missed or at risk";
     case Cause::kDrift: return "latency or energy left the band it was measured in";
@@ -156,6 +157,7 @@ const char* to_string(Cause cause) {
     case Cause::kPaused: return "paused";
     case Cause::kBetweenRows: return "between_rows";
     case Cause::kRate: return "rate";
+    case Cause::kLoadRose: return "load_rose";
     case Cause::kJobEnergy: return "job_energy";
     case Cause::kSloAtRisk: return "slo_at_risk";
     case Cause::kDrift: return "drift";

@@ -38,8 +38,9 @@ enum class Cause {
   kBetweenRows,    ///< the configuration is being changed
   // kRow
   kRate,       ///< another row serves this rate for less energy
+  kLoadRose,   ///< the row before does not serve this rate any more
   kJobEnergy,  ///< with a job pending, the job ends for less energy there
-  kSloAtRisk,  ///< back to the reference: attainment or the queue says so
+  kSloAtRisk,  ///< to a faster row: attainment or the queue says so
   kDrift,      ///< back to the reference: latency or energy left the band it was measured in
   kHot,        ///< back to the reference: temperature
   kRival,      ///< back to the reference: somebody else wrote a knob

@@ -18,7 +18,7 @@ constexpr std::array kActs{Act::kBatch, Act::kWaitForMore, Act::kDrop, Act::kSte
 constexpr std::array kCauses{Cause::kFull,    Cause::kDeadline,    Cause::kWorthNoWait, Cause::kShrunk,        Cause::kRoomForMore,
                              Cause::kExpired, Cause::kHopeless,    Cause::kQueueFull,   Cause::kDraining,      Cause::kSlack,
                              Cause::kGreedy,  Cause::kRisk,        Cause::kAfterBatch,  Cause::kNotCalibrated, Cause::kNeverBeside,
-                             Cause::kPaused,  Cause::kBetweenRows, Cause::kRate,        Cause::kJobEnergy,     Cause::kSloAtRisk,
+                             Cause::kPaused,  Cause::kBetweenRows, Cause::kRate,        Cause::kLoadRose,      Cause::kJobEnergy,     Cause::kSloAtRisk,
                              Cause::kDrift,   Cause::kHot,         Cause::kRival};
 
 /// With every number there is.
@@ -111,6 +111,9 @@ TEST(Decision, ReadsAsOneSentenceForEachActAndCause) {
       {Act::kRow, Cause::kRate,
        "12.345 s: changed to configuration 17, because it serves the present rate for less energy; it took 169 ms.",
        "0.000 s: changed to the reference configuration, because it serves the present rate for less energy."},
+      {Act::kRow, Cause::kLoadRose,
+       "12.345 s: changed to configuration 17, because the one before does not serve the present rate; it took 169 ms.",
+       "0.000 s: changed to the reference configuration, because the one before does not serve the present rate."},
       {Act::kRow, Cause::kJobEnergy,
        "12.345 s: changed to configuration 17, because the pending job ends for less energy there; it took 169 ms.",
        "0.000 s: changed to the reference configuration, because the pending job ends for less energy there."},

@@ -10,8 +10,10 @@ namespace polythrottle::serving {
 
 struct RiskOptions {
   double allowed = 0.01;  ///< share of requests that may miss their deadline; one miss is forgiven after so many good answers
-  Seconds calm{30};       ///< stay in the reference so long after the first alarm; twice as long after each that follows soon
-  Seconds longest_calm{3600};
+  double excess = 8.0;    ///< misses beyond that share, seen and foreseen, that are no chance any more: about one late batch
+  Seconds calm{10};       ///< stay where one fled to so long
+  Seconds bar{60};        ///< a row that was fled from is not taken again so long; twice as long each time
+  Seconds longest_bar{3600};
 };
 
 /// Deterministic in what it was told.
@@ -26,20 +28,20 @@ class SloRisk {
   struct Danger {
     std::optional<Seconds> predicted, slack;
   };
-  /// Requests missed their deadline more often than allowed, or the oldest or the last one that waits will, at this row's speed.
+  /// More requests than are allowed missed their deadline, or will: those that wait are counted where this row, at its mean speed and in
+  /// its largest batches, ends with them too late.
   std::optional<Danger> danger(const ServingState& state, const LoadTable& table) const;
 
-  /// It was left for the reference.
+  /// The row was left for a safer one.
   void fell_back(Time now);
-  /// May the reference be left again?
+  /// May a cheaper one be taken again?
   bool calm(Time now) const { return now >= calm_until_; }
   Time calm_until() const { return calm_until_; }
 
  private:
   RiskOptions options_;
-  double misses_ = 0.0;  ///< over what is allowed; above 0 is danger
+  double misses_ = 0.0;  ///< over what is allowed
   Time calm_until_{0};
-  Seconds last_calm_{0};
 };
 
 }  // namespace polythrottle::serving
