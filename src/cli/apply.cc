@@ -42,6 +42,7 @@ Result<Profile> load(const Question& question) {
   TRY(auto limits, other_limits(question));
   if (text.starts_with(std::string("SQLite format 3\0", 16))) {
     TRY(const auto summary, summarize_file(question, std::move(limits)));
+    if (summary.stale) tell("Note: {}.\n", stale_text(*summary.stale));
     return profile_of(summary);
   }
   if (limits) return fail(Errc::kInvalid, "--slo and --constraint ask a study; a profile holds one setting", "name the study's file");

@@ -56,7 +56,7 @@ Status run_seed(const SweepOptions& o, std::uint64_t seed, SweepPoint& point) {
   const serving::LoadAdaptiveOptions options = load_adaptive_options(o.rows, base.policy_options.wait);
   TRY_STATUS(serving::LoadAdaptive::make(options, base.slo));
   base.row_choice = [&] { return std::move(*serving::LoadAdaptive::make(options, base.slo)); };
-  TRY(const auto adapted, run(0));
+  TRY(const auto adapted, run(o.rows.tuned));
   add(point.reference, reference);
   add(point.tuned, tuned);
   add(point.adaptive, adapted);
@@ -151,6 +151,7 @@ std::string render_sweep(const SweepOptions& options, const Sweep& sweep) {
   const ServingRows& rows = options.rows;
   std::string out = fmt::format("Rows by the load table, Poisson arrivals (idle power {}):\n{}", rows.idle,
                                 rows_text(rows, options.base.slo, options.base.policy_options.wait));
+  if (!rows.note.empty()) out += fmt::format("Note: {}.\n", rows.note);
   out += fmt::format(
       "\nEnergy per answer and share of requests over the SLO. Load is over {:.4g}/s, what the reference does back to back.\n"
       "Against tuned: met is at most {:.0f} % dearer with at most {:.1f} points more over the SLO; it says nothing where tuned has over {:.0f} %.\n",
@@ -177,6 +178,7 @@ std::string render_sweep_json(const SweepOptions& options, const Sweep& sweep) {
   Json out;
   out["slo_seconds"] = options.base.slo.count();
   out["idle_power"] = rows.idle;
+  out["note"] = rows.note.empty() ? Json(nullptr) : Json(rows.note);
   out["reference_capacity_per_second"] = sweep.capacity;
   out["tuned_row"] = rows.tuned;
   for (std::size_t row = 0; row < rows.rows.size(); ++row) out["rows"].push_back(polythrottle::to_json(rows.rows[row].config));

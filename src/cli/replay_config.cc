@@ -52,13 +52,14 @@ Result<Config> typed_config(const std::string& word, const replay::Nominal& nomi
   return out;
 }
 
-Result<Config> best_of_study(const std::string& path, const replay::Nominal& nominal) {
+Result<Config> best_of_study(const std::string& path, const replay::Nominal& nominal, std::string& note) {
   Question question;
   question.study = path;
   TRY(const auto summary, summarize_file(question, std::nullopt));
   if (!summary.best) {
     return fail(Errc::kNotFound, fmt::format("{}: no setting is known to meet the limits", path), "'polythrottle show' says more");
   }
+  if (summary.stale) note = stale_text(*summary.stale);
   Config out = nominal.reference();
   for (const auto& [name, value] : summary.best->config.entries()) {
     const double* number = std::get_if<double>(&value);
@@ -74,7 +75,11 @@ Result<ReplayConfig> load_adaptive(const replay::Nominal& nominal, simulation::P
   TRY(auto rows, rows_of_board(nominal.board(), nominal.network(), precision, slo, serving_model(wait)));
   const serving::LoadAdaptiveOptions options = load_adaptive_options(rows, wait);
   TRY_STATUS(serving::LoadAdaptive::make(options, slo));
-  ReplayConfig out{.word = "load-adaptive", .origin = {}, .rows = std::move(rows.rows), .row = rows.tuned, .row_choice = {}};
+  ReplayConfig out;
+  out.word = "load-adaptive";
+  out.rows = std::move(rows.rows);
+  out.costs = std::move(rows.costs);
+  out.row = rows.tuned;
   out.origin = fmt::format("load-adaptive: at first, of {} rows", out.rows.size());
   out.row_choice = [options, slo] { return std::move(*serving::LoadAdaptive::make(options, slo)); };
   return out;
@@ -85,7 +90,8 @@ Result<ReplayConfig> load_adaptive(const replay::Nominal& nominal, simulation::P
 Result<ReplayConfig> replay_config(const std::string& word, const replay::Nominal& nominal, simulation::Precision precision, Seconds slo,
                                    double rate, bool wait) {
   if (word == "load-adaptive") return load_adaptive(nominal, precision, slo, wait);
-  ReplayConfig out{.word = word, .origin = {}, .rows = {}, .row_choice = {}};
+  ReplayConfig out;
+  out.word = word;
   Config config = nominal.reference();
   if (word == "reference") {
     out.origin = "reference: clocks as the board boots";
@@ -96,7 +102,7 @@ Result<ReplayConfig> replay_config(const std::string& word, const replay::Nomina
     config = tuned.config;
     out.origin = fmt::format("tuned: least simulated energy of {} settings", tuned.settings);
   } else if (word.ends_with("#best")) {
-    TRY(config, best_of_study(word.substr(0, word.size() - 5), nominal));
+    TRY(config, best_of_study(word.substr(0, word.size() - 5), nominal, out.note));
     out.origin = "best of " + word.substr(0, word.size() - 5);
   } else if (word.find('=') != std::string::npos) {
     TRY(config, typed_config(word, nominal));

@@ -290,7 +290,9 @@ Result<ReplayRequest> replay_request(const ReplayFlags& f) {
       out.compare.contenders.push_back(
           {.name = name, .policy = policy, .predictor = predictor_of(f, policy), .rows = config.rows, .row = config.row, .row_choice = config.row_choice});
       out.heading.configs.push_back(config.origin);
+      out.compare.contenders.back().costs = config.costs;
     }
+    if (!config.note.empty()) out.heading.notes.push_back(config.word + ": " + config.note);
   }
 
   out.heading.device = f.device;

@@ -243,6 +243,7 @@ Result<ServingRows> rows_of_study(const std::string& path, Seconds slo, const se
   TRY(auto out, serving_rows::useful(std::move(*first), std::move(tuned), reader.all(), slo, model));
   if (summary.actuation) out.actuation = Seconds(summary.actuation->most_seconds);
   out.idle = idle.text();
+  if (summary.stale) out.note = stale_text(*summary.stale);
   return out;
 }
 

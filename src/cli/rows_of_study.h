@@ -22,6 +22,7 @@ struct ServingRows {
   std::size_t tuned = 0;                ///< of `rows`: the answer of the study, the one setting that is best back to back
   Seconds actuation{0};                 ///< of a change, as the study measured it; 0 where it did not
   std::string idle;                     ///< where idle power comes from, for people
+  std::string note;                     ///< what a user must know of the study; empty: nothing
 };
 
 /// Settings that the study measured, batch sizes of one setting together, and of them only the reference, its best, and those that are

@@ -88,6 +88,7 @@ Result<Comparison> compare(const CompareOptions& options, const CompareProgress&
       one.rows = contender.rows;
       one.row = contender.row;
       one.row_choice = contender.row_choice;
+      one.costs = contender.costs;
       auto result = replay(one, [&](Seconds now) {
         if (progress) progress(index, count, contender, now);
       });

@@ -19,6 +19,7 @@ struct Contender {
   std::vector<serving::Row> rows;
   std::size_t row = 0;
   std::function<std::unique_ptr<serving::RowChoice>()> row_choice;
+  std::vector<serving::RowCost> costs;  ///< as ReplayOptions::costs
 };
 
 struct CompareOptions {

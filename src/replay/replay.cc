@@ -51,6 +51,10 @@ class Run {
   Result<ReplayResult> go() {
     TRY(const auto network, simulation::find_network(options_.network));
     network_ = network;
+    if (!options_.costs.empty()) {
+      TRY(table_, serving::LoadTable::make(options_.costs, slo_));
+      guard_.emplace(std::vector<serving::RowBand>(options_.costs.size()), serving::DriftOptions{});
+    }
     int since_progress = 0;
     while (!finished()) {
       if (++since_progress >= kEventsPerProgress) {
@@ -77,6 +81,7 @@ class Run {
   struct Batch {
     serving::BatchId id = 0;
     std::vector<serving::RequestId> requests;
+    bool clean = true;  ///< no step ran beside it, and the row did not change
   };
   struct Step {
     serving::StepId id = 0;
@@ -151,6 +156,7 @@ class Run {
 
   Status batch_done(const Board::Event& event) {
     const Batch batch = *std::exchange(batch_, std::nullopt);
+    const auto alarm = watched(event, batch);
     bool counts = false;
     for (const auto request : batch.requests) {
       if (account_.counts(request)) {
@@ -163,7 +169,17 @@ class Run {
     if (options_.keep_timeline) {
       result_.timeline.batches.push_back({event.started, event.at, static_cast<int>(batch.requests.size()), queued_behind_});
     }
-    return perform(core_->on_batch_done(now_, batch.id));
+    TRY_STATUS(perform(core_->on_batch_done(now_, batch.id)));
+    return alarm ? perform(core_->on_alarm(now_, *alarm)) : Status{};
+  }
+
+  /// What the guard says of a batch. A batch beside a step, or one during which the clocks changed, says nothing of its row.
+  std::optional<serving::Alarm> watched(const Board::Event& event, const Batch& batch) {
+    if (!guard_ || !batch.clean) return std::nullopt;
+    const auto band = table_->band(row_, batch.requests.size());
+    if (!band) return std::nullopt;
+    const Seconds latency = event.at - event.started;
+    return guard_->batch_done(now_, row_, latency, std::clamp(latency, band->first, band->second), false);
   }
 
   Status step_done(const Board::Event& event) {
@@ -278,7 +294,7 @@ class Run {
   Status carry_out(const serving::RunBatch& run) {
     if (batch_) return broken("starts a batch while one runs");
     if (run.requests.empty()) return broken("starts an empty batch");
-    batch_ = Batch{run.id, run.requests};
+    batch_ = Batch{run.id, run.requests, !step_ && !applying_};
     queued_behind_ = core_->queued();
     return board_->start_batch(static_cast<int>(run.requests.size()));
   }
@@ -286,6 +302,7 @@ class Run {
     const auto job = job_of_.find(run.job);
     if (step_ || job == job_of_.end()) return broken(step_ ? "starts a step while one runs" : "starts a step of a job that is not pending");
     step_ = Step{run.id, job->second, run.items};
+    if (batch_) batch_->clean = false;
     return board_->start_step(options_.jobs[job->second], run.items);
   }
   Status carry_out(const serving::Drop& drop) { return account_.dropped(drop.request, now_, drop.cause); }
@@ -293,6 +310,7 @@ class Run {
     if (applying_) return broken("changes the configuration while it is being changed");
     if (apply.row >= options_.rows.size()) return broken("wants a configuration that is not there");
     applying_ = apply.row;
+    if (batch_) batch_->clean = false;
     const auto& records = core_->records();
     const auto why = std::find_if(records.rbegin(), records.rend(), [](const auto& record) { return record.act == serving::Act::kRow; });
     if (why != records.rend()) row_cause_ = why->cause;
@@ -342,6 +360,7 @@ class Run {
     result_.decisions = records.empty() ? 0 : records.back().number;
     if (options_.keep_decisions) result_.records.assign(records.begin(), records.end());
     result_.calibrated = core_->predictor().calibrated();
+    if (guard_) result_.stale = guard_->stale();
   }
 
   const ReplayOptions& options_;
@@ -366,6 +385,9 @@ class Run {
   bool past_duration_ = false;
   bool drained_ = false;
 
+  std::optional<serving::DriftGuard> guard_;
+  std::optional<serving::LoadTable> table_;  ///< what the guard expects
+
   std::optional<Batch> batch_;
   std::optional<Step> step_;
   std::optional<std::size_t> applying_;
@@ -384,6 +406,7 @@ class Run {
 Status check(const ReplayOptions& o) {
   if (!o.arrivals) return fail(Errc::kInvalid, "replay: no arrivals are given");
   if (o.duration <= Seconds(0)) return fail(Errc::kInvalid, "replay: the duration is above zero");
+  if (!o.costs.empty() && o.costs.size() != o.rows.size()) return fail(Errc::kInvalid, "replay: what was measured is not of these rows");
   if (o.rows.empty() || o.row >= o.rows.size()) return fail(Errc::kInvalid, "replay: the row to begin with is not there");
   if (!std::is_sorted(o.slo_changes.begin(), o.slo_changes.end(), [](const auto& a, const auto& b) { return a.at < b.at; })) {
     return fail(Errc::kInvalid, "replay: changes of the SLO are in the order of time");

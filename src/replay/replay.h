@@ -16,6 +16,8 @@
 #include "replay/job.h"
 #include "replay/slo_schedule.h"
 #include "serving/core.h"
+#include "serving/drift_guard.h"
+#include "serving/load_table.h"
 
 namespace polythrottle::replay {
 
@@ -39,6 +41,8 @@ struct ReplayOptions {
   std::vector<serving::Row> rows;                                   ///< not empty; the first is the reference
   std::size_t row = 0;                                              ///< in force from before time 0 on
   std::function<std::unique_ptr<serving::RowChoice>()> row_choice;  ///< empty: the row never changes
+  /// What was measured of each row: a drift guard holds the batches against it (serving/drift_guard.h). Empty: there is no guard.
+  std::vector<serving::RowCost> costs;
   std::string policy = "adaptive";
   serving::PolicyOptions policy_options;
   /// Makes the policy in place of `policy`. For tests.
@@ -133,6 +137,7 @@ struct ReplayResult {
   std::size_t row_changes = 0;         ///< that took effect
   std::size_t row_changes_failed = 0;  ///< that the board did not take
   std::map<serving::Cause, std::size_t> row_causes;  ///< of those that took effect
+  std::optional<serving::DriftGuard::Stale> stale;  ///< the guard alarmed: what was measured of the rows no longer holds
   std::vector<double> row_shares;      ///< of the time until the traffic ended, by row
   std::uint64_t decisions = 0;
   Seconds traffic_ended{0};

@@ -127,6 +127,7 @@ Json summary_json(const Summary& s) {
   out["seed"] = fact_json(s, fact::kSeed);
   out["machine"] = fact_json(s, fact::kMachine);
   out["notes"] = fact_json(s, fact::kNotes);
+  out["stale"] = fact_json(s, fact::kStale);
   return out;
 }
 

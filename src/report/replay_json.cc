@@ -38,6 +38,7 @@ Json run_json(const replay::ReplayResult& run) {
   }
   out["row_change_causes"] = Json::object();
   for (const auto& [cause, count] : run.row_causes) out["row_change_causes"][serving::to_string(cause)] = count;
+  out["stale"] = run.stale ? Json({{"at_seconds", run.stale->at.count()}, {"reason", run.stale->reason}}) : Json(nullptr);
   out["row_changes_failed"] = run.row_changes_failed;
   out["row_shares"] = run.row_shares;
   out["calibrated"] = run.calibrated;

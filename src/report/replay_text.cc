@@ -120,6 +120,25 @@ std::string unfinished_text(const Comparison& comparison) {
 
 }  // namespace
 
+namespace {
+
+/// Where the drift guard alarmed, one line each.
+std::string stale_lines(const Comparison& comparison) {
+  std::string out;
+  for (const auto& contender : comparison.contenders) {
+    const auto& runs = contender.runs;
+    const auto count = std::count_if(runs.begin(), runs.end(), [](const auto& run) { return run.stale.has_value(); });
+    if (count == 0) continue;
+    const auto first = std::find_if(runs.begin(), runs.end(), [](const auto& run) { return run.stale.has_value(); });
+    const std::string of = runs.size() > 1 ? fmt::format(" in {} of {} runs", count, runs.size()) : "";
+    out += fmt::format("{}: what was measured no longer holds{}; from {} on the reference: {}\n", contender.contender.name, of,
+                       replay::duration_text(first->stale->at), first->stale->reason);
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string render_replay(const ReplayHeading& h, const Comparison& comparison) {
   const bool jobs = !comparison.contenders.front().runs.front().jobs.empty();
   std::vector<std::vector<std::string>> rows{{"simulated"}};
@@ -142,7 +161,7 @@ std::string render_replay(const ReplayHeading& h, const Comparison& comparison) 
   if (many_rows) add("time in each configuration", shares_text);
   std::vector<std::size_t> right;
   for (std::size_t i = 1; i <= comparison.contenders.size(); ++i) right.push_back(i);
-  return heading_text(h, comparison) + "\n" + align(rows, right) + unfinished_text(comparison) +
+  return heading_text(h, comparison) + "\n" + align(rows, right) + unfinished_text(comparison) + stale_lines(comparison) +
          fmt::format("\nEnergy is that of all rails of the board, over {}.\n", replay::duration_text(h.duration));
 }
 

@@ -281,6 +281,7 @@ std::string render_answer(const Summary& s) {
   out += render_idle(s);
   out += violations_sentence(s) + '\n' + render_mishaps(s) + search_sentence(s) + '\n' + cost_sentence(s) + render_discarded(s);
   out += render_control(s);
+  if (s.stale) out += fmt::format("Note: {}.\n", stale_text(*s.stale));
   if (const auto notes = s.facts.find(fact::kNotes); notes != s.facts.end()) {
     if (const auto list = parse_json(notes->second)) {
       for (const auto& note : *list) {

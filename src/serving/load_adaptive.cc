@@ -8,7 +8,7 @@
 namespace polythrottle::serving {
 namespace {
 
-constexpr double kFull = 0.9;    // of its time that `home` may be busy in full batches
+constexpr double kFull = 0.95;   // of its time that `home` may be busy in full batches
 constexpr double kFaster = 1.1;  // a row one flees to does full batches so many times as fast
 constexpr double kBarred = 0.9;  // of the rate at which a row put the SLO at risk
 
@@ -125,7 +125,7 @@ bool LoadAdaptive::serves(std::size_t row, const ArrivalEstimate& arrivals, doub
   // A bar lies a little below the rate at which the row failed.
   const Bar& bar = bars_[row];
   if (bar.until > now_ && arrivals.rate >= bar.rate) return false;
-  if (row == options_.home && table_.max_batch(row) > 0) return table_.utilization(row, arrivals.rate * headroom) <= kFull;
+  if (row == options_.home && table_.max_batch(row) > 0) return table_.utilization(row, arrivals.rate) <= kFull;
   return table_.serves(row, arrivals.rate * headroom, arrivals.dispersion) && table_.serves(row, arrivals.rate, arrivals.dispersion);
 }
 
@@ -141,7 +141,7 @@ std::size_t LoadAdaptive::best(const ArrivalEstimate& arrivals, double headroom)
 
 /// To a safer row, where the SLO is at risk in the one in force.
 std::optional<RowChoice::Answer> LoadAdaptive::flee(const ServingState& state) {
-  const auto danger = risk_.danger(state, table_);
+  const auto danger = risk_.danger(state, table_, state.row == options_.home && options_.home != 0);
   if (!danger) return std::nullopt;
   const std::size_t safe = refuge(state);
   if (safe == state.row) return std::nullopt;

@@ -107,9 +107,15 @@ LoadTable::Row LoadTable::row_of(const RowCost& cost) const {
   Row row;
   if (cost.batches.empty()) return row;
   row.known = true;
+  const auto slowest = [&](int batch) {
+    double most = 0.0;
+    for (const double rate : grid_) most = std::max(most, sample(cost, batch, rate).latency);
+    return most;
+  };
   const auto back_to_back = [&](int batch) { return sample(cost, batch, kInfinity).latency; };
   for (int batch = 1; batch <= cost.batches.back().batch; ++batch) {
     row.latency.push_back(back_to_back(batch));
+    row.slowest.push_back(slowest(batch));
     if (2.0 * cost.tail * row.latency.back() <= usable_) row.max_batch = batch;
   }
   const double largest = std::max(1, row.max_batch);
@@ -177,6 +183,12 @@ Seconds LoadTable::latency(std::size_t row, std::size_t requests) const {
   if (latency.empty() || requests == 0) return Seconds(latency.empty() ? kInfinity : 0.0);
   const auto most = static_cast<std::size_t>(std::max(1, rows_[row].max_batch));
   return Seconds(latency[std::min(requests, most) - 1]);
+}
+
+std::optional<std::pair<Seconds, Seconds>> LoadTable::band(std::size_t index, std::size_t requests) const {
+  const Row& row = rows_[index];
+  if (requests == 0 || requests > row.latency.size()) return std::nullopt;
+  return std::pair(Seconds(row.latency[requests - 1]), Seconds(std::max(row.latency[requests - 1], row.slowest[requests - 1])));
 }
 
 std::size_t LoadTable::best(double rate, double dispersion, double headroom) const {

@@ -2,7 +2,9 @@
 // Which configuration serves a rate of requests for the least power: what is known of each row under load, made into a table.
 
 #include <cstddef>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -65,6 +67,9 @@ class LoadTable {
   double utilization(std::size_t row, double rate) const;
   /// Mean latency of so many requests, back to back; of the largest batch where there are more.
   Seconds latency(std::size_t row, std::size_t requests) const;
+  /// A batch of so many at the row's clocks: back to back, and at its slowest, where a governor has let them fall or the table says so at
+  /// some load. nullopt: nothing is known of it.
+  std::optional<std::pair<Seconds, Seconds>> band(std::size_t row, std::size_t requests) const;
   /// The B of the model; 0: not even one request.
   int max_batch(std::size_t row) const { return rows_[row].max_batch; }
   /// Of those that serve rate x headroom, the one of least power at `rate`; `strongest` where none does.
@@ -84,6 +89,7 @@ class LoadTable {
   /// At the rates of `grid_`.
   struct Row {
     std::vector<double> power, batch, answer;  // W, requests, s from coming just after a batch has begun to the answer
+    std::vector<double> slowest;  // s by batch size: at the load where it is slowest
     std::vector<double> latency;               // s, back to back, by batch - 1
     int max_batch = 0;
     double service = 0.0;  // s per request in full batches

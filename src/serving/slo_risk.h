@@ -10,7 +10,8 @@ namespace polythrottle::serving {
 
 struct RiskOptions {
   double allowed = 0.01;  ///< share of requests that may miss their deadline; one miss is forgiven after so many good answers
-  double excess = 8.0;    ///< misses beyond that share, seen and foreseen, that are no chance any more: about one late batch
+  double excess = 4.0;    ///< misses beyond that share, seen and foreseen, that are no chance any more ...
+  double home_excess = 16.0;  ///< ... in the row that is home, which has a longer record than the others
   Seconds calm{10};       ///< stay where one fled to so long
   Seconds bar{60};        ///< a row that was fled from is not taken again so long; twice as long each time
   Seconds longest_bar{3600};
@@ -30,7 +31,7 @@ class SloRisk {
   };
   /// More requests than are allowed missed their deadline, or will: those that wait are counted where this row, at its mean speed and in
   /// its largest batches, ends with them too late.
-  std::optional<Danger> danger(const ServingState& state, const LoadTable& table) const;
+  std::optional<Danger> danger(const ServingState& state, const LoadTable& table, bool home = false) const;
 
   /// The row was left for a safer one.
   void fell_back(Time now);

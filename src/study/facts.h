@@ -46,6 +46,7 @@ inline constexpr char kBaseline[] = "baseline";      ///< JSON: temperature and 
 inline constexpr char kNotes[] = "notes";            ///< JSON list of remarks made before the first trial
 inline constexpr char kStop[] = "stop";              ///< JSON {reason, text, expected_gain}; reason "running" until it stops
 inline constexpr char kChoice[] = "choice";  ///< JSON {config, probability_met, known_to_meet}, or null: what the optimizer recommends
+inline constexpr char kStale[] = "stale";  ///< JSON {reason, at}: not to be relied on any longer (study/stale.h); absent while it is
 }  // namespace fact
 
 /// A fact as it stands. Errors: kCorrupt if it is absent.

@@ -234,6 +234,7 @@ Result<Summary> summarize(const StudyFacts& facts, std::vector<Trial> history, c
   TRY(const auto reference, reference_of(facts));
   TRY_STATUS(add_stop(s));
   TRY(s.baseline, baseline_of(facts));
+  s.stale = stale_of(facts);
   s.drift = find_drift(s.trials, reference, s.objective.metric);
   if (limits) s.expected_missed.reset();  // expected under the study's own limits
   add_costs(s);

@@ -13,6 +13,7 @@
 #include "study/discarded.h"
 #include "study/drift.h"
 #include "study/facts.h"
+#include "study/stale.h"
 #include "trial/constraint.h"
 #include "trial/trial.h"
 
@@ -73,6 +74,7 @@ struct Summary {
   Drift drift;                                    ///< of the reference, in the objective
   std::size_t checks = 0;                         ///< trials in which the reference was measured again to see it
   std::optional<Baseline> baseline;               ///< absent in studies that did not look
+  std::optional<Stale> stale;                     ///< marked as not to be relied on
   std::string stop_reason, stop_text;             ///< "running" if it has not stopped
   std::optional<double> expected_missed;          ///< what the optimizer that stopped expects to have missed, relative
 };
