@@ -226,6 +226,10 @@ serving::LoadModel serving_model(bool wait) { return {.wait = wait, .margin = kG
 serving::LoadAdaptiveOptions load_adaptive_options(const ServingRows& rows, bool wait) {
   serving::LoadAdaptiveOptions out{.costs = rows.costs, .model = serving_model(wait), .home = rows.tuned};
   if (rows.actuation > Seconds(0)) out.actuation = rows.actuation;
+  // While it is changed the machine is in one of the two rows: at most so long at the highest power of any.
+  for (const auto& row : rows.rows) {
+    if (row.busy) out.actuation_energy = std::max(out.actuation_energy, *row.busy * out.actuation);
+  }
   return out;
 }
 

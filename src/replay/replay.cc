@@ -277,6 +277,10 @@ class Run {
     result_.traffic_ended = now_;
     for (const auto& [id, index] : job_of_) {
       result_.jobs[index].why_not = fmt::format("given up after {}", duration_text(now_));
+      // What it last waited for.
+      const auto& records = core_->records();
+      const auto held = std::find_if(records.rbegin(), records.rend(), [](const auto& r) { return r.act == serving::Act::kHoldStep; });
+      if (held != records.rend()) result_.jobs[index].why_not += "; at last, " + serving::sentence(*held);
     }
     return perform(core_->drain(now_));
   }

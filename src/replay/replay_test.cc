@@ -56,6 +56,20 @@ class OneChange final : public serving::RowChoice {
   bool asked_ = false;
 };
 
+/// Stays until an alarm, then goes to the reference.
+class UntilAlarm final : public serving::RowChoice {
+ public:
+  std::optional<Answer> choose(const ServingState& state) override {
+    if (!alarm_ || state.row == 0) return std::nullopt;
+    return Answer{.row = 0, .about = {.act = serving::Act::kRow, .cause = serving::Cause::kDrift}};
+  }
+  void answered(serving::Time, std::optional<Seconds>) override {}
+  void alarm(serving::Time, serving::Alarm alarm) override { alarm_ = alarm; }
+
+ private:
+  std::optional<serving::Alarm> alarm_;
+};
+
 ReplayOptions options() {
   ReplayOptions o;
   o.board = "jetson-orin";
@@ -107,6 +121,41 @@ TEST(Replay, IsExactForASeed) {
   const auto c = replay(o);
   ASSERT_TRUE(c);
   EXPECT_NE(a->energy, c->energy);
+}
+
+TEST(Replay, AMachineThatIsSlowerThanItWasMeasuredAlarmsAndIsServedInTheReference) {
+  auto o = options();
+  const auto nominal = *Nominal::make(o.board, o.network);
+  Config held = o.rows[0].config;  // the GPU's clock cannot fall, so that the band is narrow
+  held.set("gpu_min_hz", *held.number("gpu_max_hz"));
+  o.rows.push_back(nominal.row(held));
+  o.row = 1;
+  o.duration = Seconds(60);
+  o.row_choice = [] { return std::make_unique<UntilAlarm>(); };
+  for (const double slower : {1.0, 1.3}) {  // than the study says
+    o.costs.clear();
+    for (const auto& row : o.rows) {
+      serving::RowCost cost;
+      for (int batch = 1; batch <= row.max_batch; ++batch) {
+        const Seconds latency = nominal.steady(row.config, batch).latency * (1.0 / slower);
+        cost.batches.push_back(serving::straight_curve(batch, latency, latency * 1.02, *row.idle, *row.busy));
+      }
+      o.costs.push_back(std::move(cost));
+    }
+    const auto ran = replay(o);
+    ASSERT_TRUE(ran) << ran.error().text();
+    EXPECT_EQ(ran->stale.has_value(), slower > 1.0);
+    if (!ran->stale) continue;
+    EXPECT_THAT(ran->stale->reason, testing::HasSubstr("latency left the band"));
+    EXPECT_EQ(ran->row_causes.at(serving::Cause::kDrift), 1u);
+    EXPECT_GT(ran->row_shares[0], 0.3);
+  }
+}
+
+TEST(Replay, WhatWasMeasuredMustBeOfTheRows) {
+  auto o = options();
+  o.costs.resize(3);
+  EXPECT_FALSE(replay(o));
 }
 
 TEST(Replay, CountsDropsAsViolationsByTheirCause) {

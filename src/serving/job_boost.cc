@@ -9,6 +9,14 @@ namespace {
 /// A job's deadline is aimed at with this to spare, as part of the time left.
 constexpr double kSpare = 0.9;
 
+/// Does the smallest piece leave time under the SLO for those that come while it runs? As many as chance will hardly make them.
+bool fits(const ServingState& state, const LoadTable& table, std::size_t row, const JobSpec& job) {
+  const Seconds step = state.predictor->step(state.rows[row].speeds, {job.cost, job.pieces.back()}, 0.0).mean;
+  const double come = state.arrivals.rate * step.count();
+  const double most = 1.0 + come + 2.0 * std::sqrt(std::max(state.arrivals.dispersion, 0.0) * come);
+  return step + table.latency(row, static_cast<std::size_t>(std::ceil(most))) <= state.slo;
+}
+
 }  // namespace
 
 std::optional<JobCost> job_cost(const ServingState& state, const LoadTable& table, std::size_t row, std::size_t base) {
@@ -21,6 +29,7 @@ std::optional<JobCost> job_cost(const ServingState& state, const LoadTable& tabl
   for (const PendingJob& job : state.jobs) {
     if (job.paused) continue;
     any = true;
+    if (!fits(state, table, row, *job.spec)) return std::nullopt;
     const int piece = job.spec->pieces.front();
     const Seconds one = state.predictor->step(state.rows[row].speeds, {job.spec->cost, piece}, 0.0).mean;
     cost.finish += one * (static_cast<double>(job.items_left()) / piece) / left;

@@ -16,8 +16,9 @@ struct JobCost {
   bool in_time = true;  ///< every job ends before its deadline
 };
 
-/// nullopt where it cannot be said: no job that is not paused, no busy power, a predictor that is not calibrated, or a row that inference
-/// fills by itself.
+/// nullopt where it cannot be said: no job that is not paused, no busy power, a predictor that is not calibrated, a row that inference
+/// fills by itself, or one where the smallest piece of a job does not fit under the SLO with the requests that come meanwhile: a job waits
+/// there for ever.
 std::optional<JobCost> job_cost(const ServingState& state, const LoadTable& table, std::size_t row, std::size_t base);
 
 struct Boost {

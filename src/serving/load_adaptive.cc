@@ -125,7 +125,7 @@ bool LoadAdaptive::serves(std::size_t row, const ArrivalEstimate& arrivals, doub
   // A bar lies a little below the rate at which the row failed.
   const Bar& bar = bars_[row];
   if (bar.until > now_ && arrivals.rate >= bar.rate) return false;
-  if (row == options_.home && table_.max_batch(row) > 0) return table_.utilization(row, arrivals.rate) <= kFull;
+  if (row == options_.home) return table_.least_utilization(row, arrivals.rate) <= kFull;
   return table_.serves(row, arrivals.rate * headroom, arrivals.dispersion) && table_.serves(row, arrivals.rate, arrivals.dispersion);
 }
 
@@ -159,9 +159,13 @@ std::optional<RowChoice::Answer> LoadAdaptive::flee(const ServingState& state) {
 /// strongest row, where the reference does not serve the rate.
 std::size_t LoadAdaptive::refuge(const ServingState& state) const {
   const ArrivalEstimate& arrivals = state.arrivals;
-  const std::size_t last = table_.serves(0, arrivals.rate, arrivals.dispersion) ? 0 : table_.strongest(arrivals.dispersion);
-  if (!risk_.calm(state.now) || state.row == last) return last;
-  const auto load = [&](std::size_t row) { return table_.utilization(row, arrivals.rate); };
+  const auto load = [&](std::size_t row) {
+    return row == options_.home ? table_.least_utilization(row, arrivals.rate) : table_.utilization(row, arrivals.rate);
+  };
+  const double steady = arrivals.rate * options_.enough;
+  const std::size_t last = table_.serves(0, steady, arrivals.dispersion) ? 0 : table_.strongest(arrivals.dispersion);
+  // Soon again: each flight leads to a faster row, or two rows would send the server to and fro.
+  if (!risk_.calm(state.now)) return load(last) < load(state.row) ? last : state.row;
   if (load(options_.home) * kFaster <= load(state.row) && serves(options_.home, arrivals, 1.0)) return options_.home;
   std::size_t found = last;
   for (std::size_t row = 0; row < table_.rows(); ++row) {
@@ -175,7 +179,9 @@ std::size_t LoadAdaptive::refuge(const ServingState& state) const {
 void LoadAdaptive::bar(const ServingState& state) {
   if (state.row == 0) return;
   Bar& bar = bars_[state.row];
-  bar.length = std::min(options_.risk.longest_bar, bar.length > Seconds(0) ? bar.length * 2.0 : options_.risk.bar);
+  const Seconds forgiven(options_.risk.excess / std::max(options_.risk.allowed * state.arrivals.rate, 1e-9));
+  const Seconds first = std::max(options_.risk.bar, forgiven);
+  bar.length = std::min(options_.risk.longest_bar, bar.length > Seconds(0) ? bar.length * 2.0 : first);
   bar.until = state.now + bar.length;
   bar.rate = state.arrivals.rate * kBarred;
 }

@@ -324,6 +324,35 @@ TEST(JobBoost, AJobWithADeadlineGetsTheClocksThatMeetItAndElseTheFastest) {
   }
 }
 
+TEST(JobBoost, ARowWhereAWholeStepFitsIsTakenAndWhereItFitsNowhereNone) {
+  for (const auto& [items, boosted] : {std::pair{20, false}, {40, true}, {80, false}}) {
+    Scene scene;
+    scene.spec.items = items;  // 10 ms each at the reference's clocks
+    scene.spec.pieces = {items};
+    scene.spec.steps = 100;
+    scene.jobs.push_back({1, &scene.spec, 0, Time(0), false});
+    const auto table = LoadTable::make(costs(rows()), 700ms);
+    const auto boost = job_boost(scene.at(0, 0.5, 3), *table, 3, 1.1, Joules(0), 0.01);
+    EXPECT_EQ(boost.has_value(), boosted) << items;  // 500 ms and 100 in row 3; 1000 and 100 there, 571 and 57 in row 2; 800 in any
+    if (boost) {
+      EXPECT_NE(boost->row, 3u);
+    }
+  }
+}
+
+TEST(LoadAdaptive, LateAnswersOneAfterTheOtherNeverSendItToAndFro) {
+  Scene scene;
+  auto rowc = choice({.home = 2, .risk = {.excess = 0.0, .home_excess = 0.0}});
+  std::size_t row = 2;
+  int changes = 0;
+  for (double t = 0; t < 60; t += 0.2) {
+    rowc->answered(Time(t), std::nullopt);
+    if (const auto answer = rowc->choose(scene.at(t, 24, row))) row = answer->row, ++changes;
+  }
+  EXPECT_LE(changes, 8);
+  EXPECT_EQ(row, 1u);
+}
+
 TEST(JobBoost, APausedJobAndAShortOneChangeNothing) {
   Scene scene;
   scene.all[2].busy = Watts(12.9);

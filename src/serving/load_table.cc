@@ -118,8 +118,11 @@ LoadTable::Row LoadTable::row_of(const RowCost& cost) const {
     row.slowest.push_back(slowest(batch));
     if (2.0 * cost.tail * row.latency.back() <= usable_) row.max_batch = batch;
   }
-  const double largest = std::max(1, row.max_batch);
+  // A row that leaves no room for two of its smallest batches serves nothing by the model; what it draws is said all the same.
+  const double largest = std::max(cost.batches.front().batch, row.max_batch);
   row.service = row.latency[static_cast<std::size_t>(largest) - 1] / largest;
+  row.fastest = row.service;
+  for (std::size_t i = 0; i < row.latency.size(); ++i) row.fastest = std::min(row.fastest, row.latency[i] / static_cast<double>(i + 1));
   for (const double rate : grid_) {
     // What gathers grows with the rate and falls with the batch's own length: one crossing.
     const auto gathers = [&](double batch) {
@@ -177,6 +180,8 @@ double LoadTable::highest_rate(std::size_t row, double dispersion) const {
 Watts LoadTable::power(std::size_t row, double rate) const { return Watts(rows_[row].known ? at(rows_[row].power, rate) : kInfinity); }
 double LoadTable::mean_batch(std::size_t row, double rate) const { return rows_[row].known ? at(rows_[row].batch, rate) : 1.0; }
 double LoadTable::utilization(std::size_t row, double rate) const { return rows_[row].known ? rate * rows_[row].service : kInfinity; }
+
+double LoadTable::least_utilization(std::size_t row, double rate) const { return rows_[row].known ? rate * rows_[row].fastest : kInfinity; }
 
 Seconds LoadTable::latency(std::size_t row, std::size_t requests) const {
   const auto& latency = rows_[row].latency;

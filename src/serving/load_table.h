@@ -65,6 +65,8 @@ class LoadTable {
   double mean_batch(std::size_t row, double rate) const;
   /// Time that full batches would need, over the time there is; above 1 the queue grows.
   double utilization(std::size_t row, double rate) const;
+  /// The same in batches of whatever size does most, room or not.
+  double least_utilization(std::size_t row, double rate) const;
   /// Mean latency of so many requests, back to back; of the largest batch where there are more.
   Seconds latency(std::size_t row, std::size_t requests) const;
   /// A batch of so many at the row's clocks: back to back, and at its slowest, where a governor has let them fall or the table says so at
@@ -93,6 +95,7 @@ class LoadTable {
     std::vector<double> latency;               // s, back to back, by batch - 1
     int max_batch = 0;
     double service = 0.0;  // s per request in full batches
+    double fastest = 0.0;  // s per request in batches of whatever size does most
     bool known = false;
   };
   double at(const std::vector<double>& values, double rate) const;
