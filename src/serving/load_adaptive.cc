@@ -70,6 +70,8 @@ Seconds LoadAdaptive::dwell() const { return std::max(options_.dwell, slo_ * 10.
 Joules LoadAdaptive::gain(Watts here, Watts there) const { return (here - there) * dwell() - options_.actuation_energy; }
 
 bool LoadAdaptive::worth(std::size_t from, std::size_t to, double rate) const {
+  // Measured at large batches alone: what it draws at a low rate is not known.
+  if (from == options_.home && table_.max_batch(from) == 0) return false;
   const Watts here = table_.power(from, rate), there = table_.power(to, rate);
   const double least = from == options_.home ? options_.home_gain : options_.min_gain;
   return gain(here, there).si() > 0.0 && (here - there).si() >= least * here.si();
@@ -145,6 +147,7 @@ std::optional<RowChoice::Answer> LoadAdaptive::flee(const ServingState& state) {
   if (!danger) return std::nullopt;
   const std::size_t safe = refuge(state);
   if (safe == state.row) return std::nullopt;
+  cornered_ = !risk_.calm(state.now);
   bar(state);
   risk_.fell_back(state.now);
   settle(state.now, safe);
@@ -164,8 +167,8 @@ std::size_t LoadAdaptive::refuge(const ServingState& state) const {
   };
   const double steady = arrivals.rate * options_.enough;
   const std::size_t last = table_.serves(0, steady, arrivals.dispersion) ? 0 : table_.strongest(arrivals.dispersion);
-  // Soon again: each flight leads to a faster row, or two rows would send the server to and fro.
-  if (!risk_.calm(state.now)) return load(last) < load(state.row) ? last : state.row;
+  // Soon again: to the last resort, but once, or that and the rate would send the server to and fro.
+  if (!risk_.calm(state.now)) return cornered_ ? state.row : last;
   if (load(options_.home) * kFaster <= load(state.row) && serves(options_.home, arrivals, 1.0)) return options_.home;
   std::size_t found = last;
   for (std::size_t row = 0; row < table_.rows(); ++row) {

@@ -83,6 +83,7 @@ class LoadAdaptive final : public RowChoice {
   RowSwitches switches_;
   std::optional<Alarm> alarm_;
   Time now_{0};  ///< of the last `choose`
+  bool cornered_ = false;  ///< the last flight followed soon on another
   bool begun_ = false;
   std::size_t by_rate_ = 0;  ///< the row that the rate alone asks for
   Time settled_{0};          ///< when it became that
