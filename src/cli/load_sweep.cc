@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "serving/load_adaptive.h"
 #include "report/report.h"
+#include "serving/load_adaptive.h"
 #include "trial/json.h"
 
 namespace polythrottle {
@@ -154,10 +154,11 @@ std::string render_sweep(const SweepOptions& options, const Sweep& sweep) {
   if (!rows.note.empty()) out += fmt::format("Note: {}.\n", rows.note);
   out += fmt::format(
       "\nEnergy per answer and share of requests over the SLO. Load is over {:.4g}/s, what the reference does back to back.\n"
-      "Against tuned: met is at most {:.0f} % dearer with at most {:.1f} points more over the SLO; it says nothing where tuned has over {:.0f} %.\n",
+      "Against tuned: met is at most {:.0f} % dearer with at most {:.1f} points more over the SLO; it says nothing where tuned has over "
+      "{:.0f} %.\n",
       sweep.capacity, SweepPoint::kDearer * 100.0, SweepPoint::kEqual * 100.0, SweepPoint::kTolerated * 100.0);
-  out += fmt::format("{:<10} {:>5} {:>8}  {:>9} {:>6}  {:>9} {:>6}  {:>9} {:>6} {:>4}  {:>9} {:>9}  {:<11}  {}\n", "arrivals", "load", "rate",
-                     "reference", "over", "tuned", "over", "adaptive", "over", "sw.", "vs ref.", "vs tuned", "", "switches for");
+  out += fmt::format("{:<10} {:>5} {:>8}  {:>9} {:>6}  {:>9} {:>6}  {:>9} {:>6} {:>4}  {:>9} {:>9}  {:<11}  {}\n", "arrivals", "load",
+                     "rate", "reference", "over", "tuned", "over", "adaptive", "over", "sw.", "vs ref.", "vs tuned", "", "switches for");
   for (const SweepPoint& p : sweep.points) {
     const auto name = p.arrivals.substr(p.arrivals.rfind('/') + 1);
     const auto over = [](const SweepSide& side) { return fmt::format("{:.2f}%", side.violations() * 100.0); };

@@ -17,7 +17,7 @@ struct ReplayConfig {
   std::string origin;  ///< "tuned: least simulated energy of 1820 settings"
   std::string note;    ///< what a user must know of it; empty: nothing
   std::vector<serving::Row> rows;
-  std::vector<serving::RowCost> costs;  ///< what was measured of the rows; empty: nothing is known
+  std::vector<serving::RowCost> costs;                              ///< what was measured of the rows; empty: nothing is known
   std::size_t row = 0;                                              ///< at first
   std::function<std::unique_ptr<serving::RowChoice>()> row_choice;  ///< empty: it stays
 };

@@ -12,8 +12,8 @@
 
 namespace polythrottle {
 
-/// LoadModel::margin for boards with a governor: one that lets clocks fall makes single batches slower than their mean at that load, on which
-/// the table rests.
+/// LoadModel::margin for boards with a governor: one that lets clocks fall makes single batches slower than their mean at that load, on
+/// which the table rests.
 inline constexpr double kGovernorMargin = 0.3;
 
 struct ServingRows {

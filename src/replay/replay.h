@@ -134,11 +134,11 @@ struct ReplayResult {
   std::optional<Joules> energy_to_job_end;  ///< over [0, end of the last job)
   std::optional<Joules> energy_per_answer;  ///< `energy` over `answers`
 
-  std::size_t row_changes = 0;         ///< that took effect
-  std::size_t row_changes_failed = 0;  ///< that the board did not take
+  std::size_t row_changes = 0;                       ///< that took effect
+  std::size_t row_changes_failed = 0;                ///< that the board did not take
   std::map<serving::Cause, std::size_t> row_causes;  ///< of those that took effect
-  std::optional<serving::DriftGuard::Stale> stale;  ///< the guard alarmed: what was measured of the rows no longer holds
-  std::vector<double> row_shares;      ///< of the time until the traffic ended, by row
+  std::optional<serving::DriftGuard::Stale> stale;   ///< the guard alarmed: what was measured of the rows no longer holds
+  std::vector<double> row_shares;                    ///< of the time until the traffic ended, by row
   std::uint64_t decisions = 0;
   Seconds traffic_ended{0};
   Seconds ended{0};

@@ -70,7 +70,8 @@ std::string render_timeline_plot(const ReplayHeading& h, const std::string& cont
   out += fmt::format("set lmargin at screen 0.08\nset rmargin at screen 0.98\nset xrange [0:{:.6g}]\nset grid ytics lc rgb '#e0e0e0'\n",
                      end.count());
   out +=
-      "set tmargin at screen 0.84\nset bmargin at screen 0.42\nset format x ''\nset ylabel 'latency / ms'\nset key at screen 0.06,0.92 left horizontal\n";
+      "set tmargin at screen 0.84\nset bmargin at screen 0.42\nset format x ''\nset ylabel 'latency / ms'\nset key at screen 0.06,0.92 "
+      "left horizontal\n";
   // Bars behind the points while steps run; steps that follow each other at once are one bar.
   int objects = 0;
   for (std::size_t i = 0; i < run.timeline.steps.size();) {

@@ -17,8 +17,8 @@ namespace polythrottle::serving {
 struct LoadAdaptiveOptions {
   std::vector<RowCost> costs;  ///< one per row of the core, the first is the reference's
   LoadModel model;
-  /// The row that is best back to back. It is the one to be in where nothing speaks for another: it is left for `home_gain` of its power, or
-  /// where requests were late there, but not because the model doubts that it serves the rate.
+  /// The row that is best back to back. It is the one to be in where nothing speaks for another: it is left for `home_gain` of its power,
+  /// or where requests were late there, but not because the model doubts that it serves the rate.
   std::size_t home = 0;
   RiskOptions risk;
   Seconds actuation{0.15};  ///< of a change of rows, as the driver measured it
@@ -41,10 +41,10 @@ struct RowSwitches {
 };
 
 /// In order of precedence: an alarm (for good: what the table says was measured on a machine that is no more), risk to the SLO, pending
-/// jobs, the rate. Risk leads to `home`, or to the cheapest row that is faster, and if it lasts to the reference; the row that was fled from
-/// is barred for a while, each time twice as long. It does not flap: a cheaper row is taken only after `dwell` and only where it repays the
-/// change within one; a stronger one at once, and where that is not enough within a `dwell`, with twice the room to spare each time. Tested
-/// under rates at random: at most four changes in a `dwell`.
+/// jobs, the rate. Risk leads to `home`, or to the cheapest row that is faster, and if it lasts to the reference; the row that was fled
+/// from is barred for a while, each time twice as long. It does not flap: a cheaper row is taken only after `dwell` and only where it
+/// repays the change within one; a stronger one at once, and where that is not enough within a `dwell`, with twice the room to spare each
+/// time. Tested under rates at random: at most four changes in a `dwell`.
 class LoadAdaptive final : public RowChoice {
  public:
   /// Errors: those of LoadTable::make, for `slo`.
@@ -82,7 +82,7 @@ class LoadAdaptive final : public RowChoice {
   SloRisk risk_;
   RowSwitches switches_;
   std::optional<Alarm> alarm_;
-  Time now_{0};  ///< of the last `choose`
+  Time now_{0};            ///< of the last `choose`
   bool cornered_ = false;  ///< the last flight followed soon on another
   bool begun_ = false;
   std::size_t by_rate_ = 0;  ///< the row that the rate alone asks for
@@ -95,8 +95,8 @@ class LoadAdaptive final : public RowChoice {
     double rate = 0.0;  ///< at which, and above which, the row is not taken
   };
   std::vector<Bar> bars_;  ///< by row
-  DecisionRecord why_;  ///< of `by_rate_`
-  bool up_ = false;     ///< it serves more than the one before
+  DecisionRecord why_;     ///< of `by_rate_`
+  bool up_ = false;        ///< it serves more than the one before
   bool boosted_ = false;
   Time boost_settled_{0};
   std::optional<Time> wake_;

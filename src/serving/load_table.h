@@ -91,7 +91,7 @@ class LoadTable {
   /// At the rates of `grid_`.
   struct Row {
     std::vector<double> power, batch, answer;  // W, requests, s from coming just after a batch has begun to the answer
-    std::vector<double> slowest;  // s by batch size: at the load where it is slowest
+    std::vector<double> slowest;               // s by batch size: at the load where it is slowest
     std::vector<double> latency;               // s, back to back, by batch - 1
     int max_batch = 0;
     double service = 0.0;  // s per request in full batches

@@ -9,11 +9,11 @@
 namespace polythrottle::serving {
 
 struct RiskOptions {
-  double allowed = 0.01;  ///< share of requests that may miss their deadline; one miss is forgiven after so many good answers
-  double excess = 4.0;    ///< misses beyond that share, seen and foreseen, that are no chance any more ...
+  double allowed = 0.01;      ///< share of requests that may miss their deadline; one miss is forgiven after so many good answers
+  double excess = 4.0;        ///< misses beyond that share, seen and foreseen, that are no chance any more ...
   double home_excess = 32.0;  ///< ... in the row that is home, which has a longer record than the others
-  Seconds calm{10};       ///< stay where one fled to so long
-  Seconds bar{60};        ///< a row that was fled from is not taken again so long, or until its misses are within the share; doubling each time
+  Seconds calm{10};           ///< stay where one fled to so long
+  Seconds bar{60};  ///< a row that was fled from is not taken again so long, or until its misses are within the share; doubling each time
   Seconds longest_bar{3600};
 };
 

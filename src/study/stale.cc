@@ -23,7 +23,8 @@ std::optional<Stale> stale_of(const StudyFacts& facts) {
   const auto mark = facts.find(fact::kStale);
   if (mark == facts.end()) return std::nullopt;
   const Json json = Json::parse(mark->second, nullptr, false);
-  const bool fine = json.is_object() && json.contains("reason") && json["reason"].is_string() && json.contains("at") && json["at"].is_number();
+  const bool fine =
+      json.is_object() && json.contains("reason") && json["reason"].is_string() && json.contains("at") && json["at"].is_number();
   if (!fine) return Stale{"it is marked so, by a mark that cannot be read", 0.0};
   return Stale{json["reason"].get<std::string>(), json["at"].get<double>()};
 }
