@@ -9,7 +9,8 @@ find_package(nlohmann_json 3.11 REQUIRED)
 find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(CLI11 REQUIRED)
 find_package(SQLite3 3.34 REQUIRED)
-find_package(OpenSSL 1.1 REQUIRED COMPONENTS Crypto)
+find_package(OpenSSL 1.1 REQUIRED COMPONENTS Crypto SSL)
+find_package(Boost 1.74 REQUIRED)  # headers only: Asio, Beast
 include(cmake/OnnxRuntime.cmake)
 
 # Debian's RE2 has no CMake files.
@@ -42,5 +43,6 @@ set(POLYTHROTTLE_USES_surrogate Eigen3::Eigen Threads::Threads)
 set(POLYTHROTTLE_USES_interference Eigen3::Eigen nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_replay nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_journal SQLite::SQLite3 nlohmann_json::nlohmann_json)
+set(POLYTHROTTLE_USES_server Boost::headers OpenSSL::SSL Threads::Threads nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_report nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_cli CLI11::CLI11)
