@@ -20,8 +20,6 @@ std::shared_ptr<HttpConnection> make_tls_connection(std::shared_ptr<HttpContext>
 
 #else
 
-#include <openssl/err.h>
-
 #include <boost/asio/ssl/context.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
 
@@ -63,7 +61,7 @@ class TlsSession final : public HttpSession<TlsStream> {
 
 Error bad_file(const char* act, const std::string& path, const boost::system::error_code& error) {
   return Error{Errc::kCorrupt, std::string(act) + " " + path + ": " + error.message(),
-               "PEM files are needed, the key without a passphrase"};
+               "PEM files are needed, the key without a passphrase and of this certificate"};
 }
 
 }  // namespace
@@ -79,10 +77,6 @@ Result<std::shared_ptr<HttpTlsContext>> read_tls(const HttpTls& files) {
   if (error) return tl::unexpected(bad_file("read the certificate", files.certificate, error));
   tls->context.use_private_key_file(files.key, ssl::context::pem, error);
   if (error) return tl::unexpected(bad_file("read the key", files.key, error));
-  if (SSL_CTX_check_private_key(tls->context.native_handle()) != 1) {
-    ERR_clear_error();
-    return fail(Errc::kInvalid, "the key " + files.key + " is not that of the certificate " + files.certificate);
-  }
   return tls;
 }
 
