@@ -12,6 +12,7 @@ find_package(SQLite3 3.34 REQUIRED)
 find_package(OpenSSL 1.1 REQUIRED COMPONENTS Crypto SSL)
 find_package(Boost 1.74 REQUIRED)  # headers only: Asio, Beast
 include(cmake/OnnxRuntime.cmake)
+include(cmake/Grpc.cmake)
 
 # Debian's RE2 has no CMake files.
 find_path(RE2_INCLUDE re2/re2.h REQUIRED)
@@ -25,7 +26,8 @@ find_path(PROTOBUF_INCLUDE google/protobuf/io/coded_stream.h REQUIRED)
 find_library(PROTOBUF_LITE_LIBRARY protobuf-lite REQUIRED)
 add_library(polythrottle_protobuf INTERFACE)
 target_include_directories(polythrottle_protobuf SYSTEM INTERFACE ${PROTOBUF_INCLUDE})
-target_link_libraries(polythrottle_protobuf INTERFACE ${PROTOBUF_LITE_LIBRARY} Threads::Threads)
+# One program holds only one of the two: beside gRPC it is the whole library, which has this part in it.
+target_link_libraries(polythrottle_protobuf INTERFACE $<IF:$<BOOL:${POLYTHROTTLE_GRPC}>,protobuf::libprotobuf,${PROTOBUF_LITE_LIBRARY}> Threads::Threads)
 
 # Debian has fmt as a shared library and as headers, not as an archive.
 set(POLYTHROTTLE_FMT fmt::fmt)
@@ -45,4 +47,5 @@ set(POLYTHROTTLE_USES_replay nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_journal SQLite::SQLite3 nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_server Boost::headers OpenSSL::SSL Threads::Threads nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_report nlohmann_json::nlohmann_json)
+list(APPEND POLYTHROTTLE_USES_server polythrottle_grpc)
 set(POLYTHROTTLE_USES_cli CLI11::CLI11)
