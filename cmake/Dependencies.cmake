@@ -43,6 +43,7 @@ set(POLYTHROTTLE_USES_engine polythrottle_onnxruntime_headers polythrottle_proto
 set(POLYTHROTTLE_USES_workload Threads::Threads nlohmann_json::nlohmann_json polythrottle_re2)
 set(POLYTHROTTLE_USES_surrogate Eigen3::Eigen Threads::Threads)
 set(POLYTHROTTLE_USES_interference Eigen3::Eigen nlohmann_json::nlohmann_json)
+set(POLYTHROTTLE_USES_job Threads::Threads nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_replay nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_journal SQLite::SQLite3 nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_server Boost::headers OpenSSL::SSL Threads::Threads nlohmann_json::nlohmann_json)

@@ -49,22 +49,6 @@ struct Pipe {
 
 // What follows, up to the two fork calls, runs in a child of a process that may have had several threads: system calls only.
 
-/// Closes every descriptor from `first` on, or lets exec close it.
-void let_go_of_descriptors(unsigned first, bool at_exec) {
-#ifdef SYS_close_range
-  constexpr unsigned kCloseOnExec = 4;  // CLOSE_RANGE_CLOEXEC, Linux 5.11
-  if (::syscall(SYS_close_range, first, ~0U, at_exec ? kCloseOnExec : 0U) == 0) return;
-#endif
-  const long most = std::clamp(::sysconf(_SC_OPEN_MAX), 256L, 65536L);
-  for (int descriptor = static_cast<int>(first); descriptor < most; ++descriptor) {
-    if (at_exec) {
-      ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);
-    } else {
-      ::close(descriptor);
-    }
-  }
-}
-
 /// Descriptors that become the standard ones of the child; -1: /dev/null.
 struct Streams {
   int in = -1, out = -1, err = -1;
@@ -116,16 +100,6 @@ pid_t start_guard(pid_t group) {
   return pid;
 }
 
-std::vector<std::string> merged(const std::map<std::string, std::string>& environment) {
-  std::vector<std::string> out;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text(*entry);
-    if (!environment.contains(std::string(text.substr(0, text.find('='))))) out.emplace_back(text);
-  }
-  for (const auto& [name, value] : environment) out.push_back(name + '=' + value);
-  return out;
-}
-
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> out;
   for (auto& text : texts) out.push_back(text.data());
@@ -146,6 +120,31 @@ Status executable(const std::string& path) {
 }
 
 }  // namespace
+
+void let_go_of_descriptors(unsigned first, bool at_exec) {
+#ifdef SYS_close_range
+  constexpr unsigned kCloseOnExec = 4;  // CLOSE_RANGE_CLOEXEC, Linux 5.11
+  if (::syscall(SYS_close_range, first, ~0U, at_exec ? kCloseOnExec : 0U) == 0) return;
+#endif
+  const long most = std::clamp(::sysconf(_SC_OPEN_MAX), 256L, 65536L);
+  for (int descriptor = static_cast<int>(first); descriptor < most; ++descriptor) {
+    if (at_exec) {
+      ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+    } else {
+      ::close(descriptor);
+    }
+  }
+}
+
+std::vector<std::string> environment_with(const std::map<std::string, std::string>& environment) {
+  std::vector<std::string> out;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    if (!environment.contains(std::string(text.substr(0, text.find('='))))) out.emplace_back(text);
+  }
+  for (const auto& [name, value] : environment) out.push_back(name + '=' + value);
+  return out;
+}
 
 Result<std::string> find_program(const std::string& name) {
   if (name.empty()) return fail(Errc::kNotFound, "start a program: its name is empty");
@@ -191,7 +190,7 @@ Result<Spawned> spawn(const Program& program) {
   } else if (program.input == Input::kOurs && !::isatty(STDIN_FILENO)) {
     streams.in = STDIN_FILENO;
   }
-  std::vector<std::string> arguments = program.words, variables = merged(program.environment);
+  std::vector<std::string> arguments = program.words, variables = environment_with(program.environment);
   const std::vector<char*> argv = pointers(arguments), envp = pointers(variables);
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();

@@ -3,7 +3,9 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "host/launcher.h"
@@ -24,5 +26,10 @@ Result<std::string> find_program(const std::string& name);
 /// Starts words[0] with these arguments and our environment, changed by that of `program`. The kernel kills it when the calling thread ends
 /// (prctl(2), PR_SET_PDEATHSIG), and the guard kills what it has started in its group. Errors: those of find_program, kIo.
 Result<Spawned> spawn(const Program& program);
+
+/// Closes every descriptor from `first` on, or lets exec close it. System calls only: for a child of a process with several threads.
+void let_go_of_descriptors(unsigned first, bool at_exec);
+/// Our environment as NAME=VALUE, changed by `changes`.
+std::vector<std::string> environment_with(const std::map<std::string, std::string>& changes);
 
 }  // namespace polythrottle

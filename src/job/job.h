@@ -70,6 +70,10 @@ struct KindDriver {
   Result<std::unique_ptr<Job>> (*start)(const Spec& spec, const std::string& folder, const std::string& output);
 };
 
+/// The driver of that name; for "" the best that works here and needs nothing of the program ("step" must be asked for).
+/// Errors: kInvalid naming the kinds; what `available` answers.
+Result<const KindDriver*> find_kind(std::string_view name);
+
 }  // namespace polythrottle::job
 
 namespace polythrottle {
