@@ -1,0 +1,26 @@
+#pragma once
+// The calls of the protocol, answered from the service. Only where the build has gRPC.
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "server/service.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace polythrottle::server {
+
+/// Made for one grpc::Server, which must end first. No call blocks a thread of gRPC's: an inference is answered from the service's thread,
+/// loading and unloading are done one at a time on a thread of its own.
+class GrpcCalls {
+ public:
+  virtual ~GrpcCalls() = default;
+  virtual grpc::Service& calls() = 0;
+};
+/// `concurrent`: inferences under way. `token`: "" for none. `service` outlives it.
+std::unique_ptr<GrpcCalls> make_grpc_calls(Service& service, std::size_t concurrent, std::string token);
+
+}  // namespace polythrottle::server
