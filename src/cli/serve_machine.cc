@@ -144,7 +144,7 @@ Result<ServeRows> ServeMachine::study_rows(const ServeFlags& flags, Seconds slo)
   ServeRows out;
   out.program = profile.program;
   if (adaptive) {
-    TRY(auto rows, rows_of_study(path, slo));
+    TRY(auto rows, rows_of_study(path, slo, serving_model(!flags.no_wait)));
     const auto threads = program_part(profile.program).number("threads");
     for (const auto& row : rows.rows) {
       if (row.config.number("threads") != threads) {
@@ -152,9 +152,7 @@ Result<ServeRows> ServeMachine::study_rows(const ServeFlags& flags, Seconds slo)
                     "tune with --knob threads=off, or serve the best setting alone");
       }
     }
-    serving::LoadAdaptiveOptions options{.costs = rows.costs};
-    options.model.wait = !flags.no_wait;
-    if (rows.actuation > Seconds(0)) options.actuation = rows.actuation;
+    const serving::LoadAdaptiveOptions options = load_adaptive_options(rows, !flags.no_wait);
     TRY_STATUS(serving::LoadAdaptive::make(options, slo));
     out.origin = fmt::format("load-adaptive, {} rows of {}", rows.rows.size(), path);
     out.rows = std::move(rows.rows);

@@ -155,6 +155,26 @@ std::optional<long> Dispatcher::items_left(serving::JobId job) const {
   return std::nullopt;
 }
 
+bool Dispatcher::calibrated() const {
+  const std::lock_guard lock(mutex_);
+  return core_.predictor().calibrated();
+}
+
+void Dispatcher::learn(const interference::Samples& samples) {
+  const std::lock_guard lock(mutex_);
+  core_.learn(samples);
+}
+
+bool Dispatcher::quiet() const {
+  const std::lock_guard lock(mutex_);
+  return items_.empty() && to_run_.empty() && core_.idle();
+}
+
+interference::Speeds Dispatcher::speeds() const {
+  const std::lock_guard lock(mutex_);
+  return options_.core.rows[core_.row()].speeds;
+}
+
 void Dispatcher::alarm(serving::Alarm alarm) {
   Calls calls;
   {

@@ -60,6 +60,14 @@ class Dispatcher {
   /// nullopt: it is finished, or cancelled.
   std::optional<long> items_left(serving::JobId job) const;
 
+  /// Does the predictor speak of batches beside steps?
+  bool calibrated() const;
+  void learn(const interference::Samples& samples);
+  /// No request waits or runs.
+  bool quiet() const;
+  /// Clocks of the row in force.
+  interference::Speeds speeds() const;
+
   void alarm(serving::Alarm alarm);
   void set_slo(Seconds slo);
 
