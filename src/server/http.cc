@@ -27,20 +27,40 @@ HttpConnection::~HttpConnection() {
   if (context_->connections.empty()) context_->none_left.notify_all();
 }
 
+void HttpConnection::answer_made(const std::function<HttpResponse()>& response) {
+  try {
+    answer(response());
+  } catch (const std::exception& e) {  // memory
+    answer(context_->handler.broken(500, e.what()));
+  }
+}
+
 void HttpReply::operator()(HttpResponse response) const { pending_->send(std::move(response)); }
+void HttpReply::make(std::function<HttpResponse()> response) const { pending_->make(std::move(response)); }
+
+std::shared_ptr<HttpConnection> HttpReply::Pending::take() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(connection_, nullptr);
+}
 
 void HttpReply::Pending::send(HttpResponse response) {
-  std::shared_ptr<HttpConnection> connection;
-  {
-    const std::lock_guard lock(mutex_);
-    connection = std::exchange(connection_, nullptr);
-  }
+  const auto connection = take();
   if (connection == nullptr) return;
   HttpStrand strand = connection->strand();
   if (strand.running_in_this_thread()) return connection->answer(std::move(response));
   const std::lock_guard lock(context_->mutex);
   if (context_->stopped) return;
   boost::asio::post(strand, [connection, answer = std::move(response)]() mutable { connection->answer(std::move(answer)); });
+}
+
+void HttpReply::Pending::make(std::function<HttpResponse()> response) {
+  const auto connection = take();
+  if (connection == nullptr) return;
+  HttpStrand strand = connection->strand();
+  if (strand.running_in_this_thread()) return connection->answer_made(response);
+  const std::lock_guard lock(context_->mutex);
+  if (context_->stopped) return;
+  boost::asio::post(strand, [connection, make = std::move(response)] { connection->answer_made(make); });
 }
 
 HttpReply::Pending::~Pending() {

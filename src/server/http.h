@@ -43,6 +43,8 @@ class HttpReply {
   class Pending;
   explicit HttpReply(std::shared_ptr<Pending> pending) : pending_(std::move(pending)) {}
   void operator()(HttpResponse response) const;
+  /// The same, where making the answer is work: it is done on a thread of the server, not on the caller's.
+  void make(std::function<HttpResponse()> response) const;
 
  private:
   std::shared_ptr<Pending> pending_;

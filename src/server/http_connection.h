@@ -47,6 +47,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   virtual void close() = 0;
   /// Of the request in hand.
   virtual void answer(HttpResponse response) = 0;
+  void answer_made(const std::function<HttpResponse()>& response);
   virtual HttpStrand strand() = 0;
 
  protected:
@@ -62,8 +63,11 @@ class HttpReply::Pending {
   Pending& operator=(const Pending&) = delete;
   ~Pending();
   void send(HttpResponse response);
+  void make(std::function<HttpResponse()> response);
 
  private:
+  std::shared_ptr<HttpConnection> take();
+
   std::mutex mutex_;
   const std::shared_ptr<HttpContext> context_;
   std::shared_ptr<HttpConnection> connection_;  // nullptr: answered
