@@ -153,6 +153,9 @@ class Server final : public GrpcServer {
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // else a second server would share the port, and get half of the calls
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.streams);
     builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, static_cast<int>(options.handshake.count() * 1e3));
+    // The limit on a message is that of its compressed form, which may be a thousand times as small.
+    builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+    builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
     builder.SetMaxReceiveMessageSize(largest_message(service));
     builder.RegisterService(&server->calls_->calls());
     auto credentials = grpc::InsecureServerCredentials();

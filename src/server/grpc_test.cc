@@ -172,6 +172,14 @@ TEST_F(Grpc, AMessageLargerThanTheLargestRequestIsRefused) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
+TEST_F(Grpc, AMessageThatGrowsWhenUnpackedIsRefused) {
+  serve();
+  grpc::ClientContext context;
+  context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  const auto status = stub->ModelInfer(&context, vector("vector", 10'000'000), &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << status.error_message();
+}
+
 TEST_F(Grpc, OneInferenceTooManyIsRefusedAtOnce) {
   serve({.concurrent = 2});
   std::vector<std::future<grpc::Status>> held;
