@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/jobs.h"
+
 namespace polythrottle::server {
 namespace {
 
@@ -21,17 +23,22 @@ bool alike(const std::vector<TensorInfo>& a, const std::vector<TensorInfo>& b) {
                     [](const auto& x, const auto& y) { return x.name == y.name && x.type == y.type && x.shape == y.shape; });
 }
 
+tl::unexpected<Failure> no_jobs() {
+  return refuse(Refusal::kUnsupported, Errc::kUnsupported, "this server takes no jobs", "start it with --jobs FOLDER");
+}
+
 double quantile(std::vector<double>& sorted, double q) {
   return sorted[static_cast<std::size_t>(q * static_cast<double>(sorted.size() - 1))];
 }
 
 }  // namespace
 
-LiveService::LiveService(Clock& clock, LiveOptions options, Dispatcher& dispatcher, Sampler* sampler)
+LiveService::LiveService(Clock& clock, LiveOptions options, Dispatcher& dispatcher, Sampler* sampler, Jobs* jobs)
     : clock_(clock),
       options_(std::move(options)),
       dispatcher_(dispatcher),
       sampler_(sampler),
+      jobs_(jobs),
       began_(clock.wall_seconds()),
       model_(std::make_shared<ModelInfo>(dispatcher.backend()->model())),
       path_(options_.path) {
@@ -204,6 +211,33 @@ void LiveService::publish() {
   next->version = std::to_string(version_);
   next->ready = loaded_ && !closed_;
   snapshot_ = std::move(next);
+}
+
+tl::expected<std::uint64_t, Failure> LiveService::submit(const job::Spec& spec) {
+  if (jobs_ == nullptr) return no_jobs();
+  return jobs_->submit(spec);
+}
+
+std::vector<JobStatus> LiveService::jobs() const { return jobs_ == nullptr ? std::vector<JobStatus>() : jobs_->list(); }
+
+tl::expected<void, Failure> LiveService::pause(std::uint64_t job, bool paused) {
+  if (jobs_ == nullptr) return no_jobs();
+  return jobs_->pause(job, paused);
+}
+
+tl::expected<void, Failure> LiveService::cancel(std::uint64_t job) {
+  if (jobs_ == nullptr) return no_jobs();
+  return jobs_->cancel(job);
+}
+
+tl::expected<std::string, Failure> LiveService::logs(std::uint64_t job, std::size_t offset) const {
+  if (jobs_ == nullptr) return no_jobs();
+  return jobs_->logs(job, offset);
+}
+
+tl::expected<std::vector<std::string>, Failure> LiveService::why(std::uint64_t job) const {
+  if (jobs_ == nullptr) return no_jobs();
+  return jobs_->why(job);
 }
 
 void LiveService::close() {

@@ -26,10 +26,12 @@ struct LiveOptions {
   std::function<std::vector<KnobReading>()> knobs;
 };
 
-/// Safe from several threads. The dispatcher and the sampler (which it alone uses) outlive it.
+class Jobs;
+
+/// Safe from several threads. The dispatcher, the sampler (which it alone uses) and the jobs outlive it. Without jobs none are taken.
 class LiveService : public Service {
  public:
-  LiveService(Clock& clock, LiveOptions options, Dispatcher& dispatcher, Sampler* sampler);
+  LiveService(Clock& clock, LiveOptions options, Dispatcher& dispatcher, Sampler* sampler, Jobs* jobs);
   ~LiveService() override;
 
   ServerInfo info() const override;
@@ -63,6 +65,7 @@ class LiveService : public Service {
   const LiveOptions options_;
   Dispatcher& dispatcher_;
   Sampler* const sampler_;
+  Jobs* const jobs_;
   const double began_;
   mutable std::mutex mutex_;  // of what follows
   std::shared_ptr<const ModelInfo> model_;
