@@ -98,7 +98,9 @@ Error start_error(const StartFailure& failure, const std::string& program, const
     case Act::kFolder: return system_error("start the job in " + folder + as, failure.reason);
     case Act::kProgram: break;
   }
-  return system_error("start " + program + as, failure.reason);
+  Error error = system_error("start " + program + as, failure.reason);
+  if (user && error.code == Errc::kPermission) error.hint = "jobs of a server of root's run as the user who called sudo, else as nobody";
+  return error;
 }
 
 }  // namespace
@@ -236,6 +238,7 @@ Status ProgramTree::hold() {
 
 Status ProgramTree::hold_by_signals() {
   const auto until = clock_->now() + kStopTime;
+  bool first = true;
   for (Seconds nap{0.0001};; nap = std::min(2.0 * nap, Seconds(0.005))) {
     // One that forks as this looks has a child that the next look finds; it ends when a look finds nobody that runs.
     if (program_ > 0) ::kill(-program_, SIGSTOP);
@@ -243,8 +246,10 @@ Status ProgramTree::hold_by_signals() {
     for (const ProcessEntry& entry : descendants(supervisor_)) {
       if (entry.dead() || entry.stopped()) continue;
       ::kill(entry.pid, SIGSTOP);
-      all = false;
+      // One that waits in the kernel (for a child in vfork(2) that is stopped already, for a disk) stops before it does anything else.
+      all = all && entry.state == 'D' && !first;
     }
+    first = false;
     if (all || ended()) return {};
     if (clock_->now() >= until) return fail(Errc::kTimeout, "stop the job: one of its processes does not stop");
     clock_->sleep_until(clock_->now() + nap);

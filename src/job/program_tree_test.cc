@@ -176,7 +176,7 @@ TEST_P(ProgramTrees, SurviveThatSomebodyKillsTheirSupervisor) {
 }
 
 TEST_P(ProgramTrees, LimitMemory) {
-  Spec spec = shell("exec python3 -c 'x = bytearray(400_000_000); x[::4096] = bytes(len(x[::4096])); print(len(x))'");
+  Spec spec = shell("exec /usr/bin/python3 -c 'x = bytearray(400_000_000); x[::4096] = bytes(len(x[::4096])); print(len(x))'");
   spec.memory_bytes = 1e8;
   auto tree = start(spec);
   ASSERT_TRUE(tree) << tree.error().text();
