@@ -18,6 +18,7 @@
 #include "replay/duration.h"
 #include "report/report.h"
 #include "server/dispatcher.h"
+#include "server/jobs.h"
 #include "server/live.h"
 #include "server/sampler.h"
 #include "server/warm_up.h"
@@ -30,7 +31,7 @@ namespace fs = std::filesystem;
 struct Flags {
   ServeFlags serve;
   FrontFlags fronts;
-  std::string log = "text", drain = "10s", duration;
+  std::string log = "text", drain = "10s", duration, jobs;
   bool no_meters = false;
 };
 
@@ -142,6 +143,19 @@ class Server {
     std::optional<server::Sampler> sampler;
     if (!f_.no_meters)
       sampler.emplace(host.clock, device.machine().meters, device.machine().gauges, server::SamplerOptions{device.simulated()});
+    std::unique_ptr<job::Store> store;
+    std::optional<server::Jobs> jobs;
+    if (!f_.jobs.empty()) {
+      auto opened = job::Store::open(f_.jobs);
+      if (!opened) return complain(opened.error(), kExitFailure);
+      store = std::move(*opened);
+      jobs.emplace(host.clock, *store, dispatcher,
+                   server::JobsOptions{.inference = *cost,
+                                       .batch_alone = fastest,
+                                       .largest_batch = first.max_batch,
+                                       .dimensions = *dimensions,
+                                       .simulated = device.simulated()});
+    }
     server::LiveOptions live;
     live.name = f_.serve.name;
     live.program = kVersion;
@@ -168,7 +182,7 @@ class Server {
       }
       return knobs;
     };
-    server::LiveService service(host.clock, std::move(live), dispatcher, sampler ? &*sampler : nullptr);
+    server::LiveService service(host.clock, std::move(live), dispatcher, sampler ? &*sampler : nullptr, jobs ? &*jobs : nullptr);
     auto fronts = open_fronts(service, f_.fronts);
     if (!fronts) return complain(fronts.error(), usage_or_failure(fronts.error()));
     for (const auto& address : (*fronts)->addresses()) log_.event("serving", {{"model", f_.serve.name}, {"at", address}});
@@ -176,6 +190,7 @@ class Server {
 
     log_.event("draining", {{"patience", f_.drain}});
     service.close();
+    if (jobs) jobs->stop();
     dispatcher.stop(*drain);
     (*fronts)->stop(Seconds(2));
     service.publish();
@@ -238,6 +253,7 @@ void add_serve(CLI::App& app, Cli& cli) {
   command->add_flag("--no-wait", f->serve.no_wait, "Run what is there: no batch waits for more requests");
   command->add_flag("--no-meters", f->no_meters, "Read no power");
   bind_fronts(*command, f->fronts);
+  command->add_option("--jobs", f->jobs, "Take fine-tuning jobs, and keep them in this folder");
   command->add_option("--drain", f->drain, "On SIGTERM: how long what waits may still be answered")->capture_default_str();
   command->add_option("--duration", f->duration, "End by itself after so long");
   command->add_option("--log", f->log, "text or json, on stderr")->capture_default_str();

@@ -58,6 +58,8 @@ class Job {
   virtual Result<Seconds> run(int items, Seconds patience) = 0;
   /// How it ended: exit code, or 128 + the signal's number; nullopt while it lives.
   virtual std::optional<int> ended() = 0;
+  /// Ends the program without patience; from any thread, while another waits in `next` or `run`, which then answer that it has ended.
+  virtual void cut() = 0;
 };
 
 /// A way to schedule jobs: one per file of src/job without a header.

@@ -273,6 +273,9 @@ void ProgramTree::signal_all(int number) {
   }
 }
 
+// The supervisor ends all of it when nobody is left to talk to.
+void ProgramTree::cut() const { ::shutdown(control_, SHUT_WR); }
+
 bool ProgramTree::wait_for_end(Seconds patience) {
   const auto until = clock_->now() + patience;
   while (!ended()) {

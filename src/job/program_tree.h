@@ -41,6 +41,8 @@ class ProgramTree {
   Status hold();
   /// Lets all of it go on.
   Status let();
+  /// SIGKILL to all, soon; from any thread.
+  void cut() const;
   /// SIGTERM to all; what is left after `grace` gets SIGKILL.
   void stop(Seconds grace);
   /// How it is held, and what limits it: for people.

@@ -34,6 +34,7 @@ class SlicedJob final : public Job {
   }
 
   std::optional<int> ended() override { return tree_->ended(); }
+  void cut() override { tree_->cut(); }
 
  private:
   /// Or until it ends.

@@ -87,6 +87,7 @@ class StepJob final : public Job {
   }
 
   std::optional<int> ended() override { return tree_->ended(); }
+  void cut() override { tree_->cut(); }
 
  private:
   Status hear(const std::string& line) {

@@ -33,6 +33,7 @@ struct Jobs::Entry {
   std::optional<int> permit;           // items the core lets it do ...
   StepDone done;                       // ... and whom to tell
   std::condition_variable_any changed;
+  job::Job* program = nullptr;  // while the thread has one
 };
 
 Jobs::Jobs(Clock& clock, job::Store& store, Dispatcher& dispatcher, JobsOptions options)
@@ -120,8 +121,15 @@ void Jobs::run(const std::shared_ptr<Entry>& entry, std::stop_token stop) {
                         : Result<std::unique_ptr<job::Job>>(tl::unexpected<Error>(kind.error()));
     if (started) {
       program = std::move(*started);
+      {
+        const std::lock_guard lock(mutex_);
+        entry->program = program.get();
+        if (stop.stop_requested()) program->cut();
+      }
       outcome = serve_steps(entry, *program, stop);
       exit = program->ended();
+      const std::lock_guard lock(mutex_);
+      entry->program = nullptr;
     } else {
       outcome = tl::unexpected<Error>(started.error());
     }
@@ -313,6 +321,7 @@ tl::expected<void, Failure> Jobs::cancel(std::uint64_t job) {
   entry->cancelled = true;
   entry->thread.request_stop();
   entry->changed.notify_all();
+  if (entry->program != nullptr) entry->program->cut();
   return {};
 }
 
@@ -349,6 +358,7 @@ void Jobs::stop() {
       if (!entry->thread.joinable()) continue;
       entry->thread.request_stop();
       entry->changed.notify_all();
+      if (entry->program != nullptr) entry->program->cut();
       threads.push_back(std::move(entry->thread));
     }
   }
