@@ -136,15 +136,15 @@ TEST_F(Http, SaysToGoOnOnlyWhereTheBodyIsWanted) {
   EXPECT_EQ(c.ask("POST /refused" + std::string(expects)).status, 403);
 }
 
-struct Malformed : Http, testing::WithParamInterface<const char*> {};
-TEST_P(Malformed, IsAnswered400AndClosed) {
+struct HttpMalformed : Http, testing::WithParamInterface<const char*> {};
+TEST_P(HttpMalformed, IsAnswered400AndClosed) {
   LoopbackClient c = client();
   EXPECT_EQ(c.ask(GetParam()).status, 400) << GetParam();
   c.end_of_sending();
   EXPECT_TRUE(c.ended());
   EXPECT_EQ(client().ask(get("/others")).status, 200);
 }
-INSTANTIATE_TEST_SUITE_P(Http, Malformed,
+INSTANTIATE_TEST_SUITE_P(Each, HttpMalformed,
                          testing::Values("\r\n\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n",
                                          "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 1e3\r\n\r\n",
                                          "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n",
