@@ -1,5 +1,5 @@
-// Recorded exchanges: tests/conformance/rest/*.request are sent as they are, each to a server of its own behind those of the same name up
-// to its last dash ("jobs-1-submit" comes before "jobs-2-list"), and answered as the .response beside it says: the status, headers that
+// Recorded exchanges: tests/conformance/rest/*.request are sent as they are, each to a server of its own, those with a number
+// ("jobs-1-submit", "jobs-2-list") one after the other to the same. The .response beside it says what is answered: the status, headers that
 // matter, an empty line, the body ("..." for any). UPDATE_GOLDEN=1 writes the responses anew; review the diff.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -35,7 +35,7 @@ std::string recorded_form(const LoopbackAnswer& answer, bool any_body) {
   return out + "\n" + (any_body ? "..." : answer.body);
 }
 
-/// "jobs" of "jobs-1-submit"; all of a name without a number.
+/// "jobs" of "jobs-1-submit"; the whole name where it has no number.
 std::string scene(const std::string& stem) {
   const std::size_t dash = stem.find('-');
   return dash != std::string::npos && dash + 1 < stem.size() && std::isdigit(static_cast<unsigned char>(stem[dash + 1]))

@@ -164,7 +164,7 @@ Status read_outputs(const ModelInfo& model, const json& document, RestInferReque
     const auto in = [&](const std::vector<std::string>& some) { return std::find(some.begin(), some.end(), output.name) != some.end(); };
     const bool as_json = in(out.json) || (out.request.outputs.empty() && !out.binary_by_default);
     if (row != nullptr && as_json && !has_json_form(row->type)) {
-      return fail(Errc::kUnsupported, fmt::format("output '{}': JSON has no form for {}", output.name, row->oip),
+      return fail(Errc::kInvalid, fmt::format("output '{}': JSON has no form for {}", output.name, row->oip),
                   "ask for binary data (parameters.binary_data_output)");
     }
   }

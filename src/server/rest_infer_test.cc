@@ -129,7 +129,7 @@ TEST(Infer, RefusesHalfPrecisionAsJson) {
   for (const char* type : {"FP16", "BF16"}) {
     const auto asked = parse({type}, request(input(type, "[1,2]"), R"(,"parameters":{"binary_data_output":true})"));
     ASSERT_FALSE(asked);
-    EXPECT_EQ(asked.error().refusal, Refusal::kUnsupported);
+    EXPECT_EQ(asked.error().refusal, Refusal::kInvalid);
     EXPECT_EQ(asked.error().error.what, "input 'a0': JSON has no form for " + std::string(type));
     EXPECT_THAT(parse({type}, request(input(type, "[1,2]"))).error().error.text(), HasSubstr("output 'b0': JSON has no form for"));
   }

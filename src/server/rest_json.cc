@@ -210,7 +210,7 @@ Status read_elements(std::string_view text, const RequestHead& head, std::vector
     if (head.elements[i] == RequestHead::kNoData) continue;
     const Tensor& tensor = tensors[i];
     if (!has_json_form(tensor.type)) {
-      return fail(Errc::kUnsupported, fmt::format("input '{}': JSON has no form for {}", tensor.name, row_of(tensor.type).oip),
+      return fail(Errc::kInvalid, fmt::format("input '{}': JSON has no form for {}", tensor.name, row_of(tensor.type).oip),
                   "send it as binary data (parameters.binary_data_size)");
     }
     const auto expected = static_cast<std::size_t>(element_count(tensor.shape).value_or(0));

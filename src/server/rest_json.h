@@ -21,8 +21,8 @@ struct RequestHead {
 Result<RequestHead> read_request_head(std::string_view text);
 
 /// Writes the elements into `tensors` (name, type and shape given; one per input, in the request's order), those that have data. `data` is
-/// flat, or nested as the shape says. Errors: kInvalid, naming the input, the element, what was expected and what came; kUnsupported for
-/// types that have no JSON form (FP16, BF16).
+/// flat, or nested as the shape says. Errors: kInvalid, naming the input, the element, what was expected and what came. FP16 and
+/// BF16 have no JSON form (Triton refuses them, too): they come as binary data.
 Status read_elements(std::string_view text, const RequestHead& head, std::vector<Tensor>& tensors);
 
 }  // namespace polythrottle::server
