@@ -96,7 +96,7 @@ class HttpServer {
   /// Open now.
   virtual std::size_t connections() const = 0;
   /// Accepts no more, closes idle connections, lets the others have the answers they wait for, at most for `patience`. Then nothing of the
-  /// handler is called any more. A second call does nothing.
+  /// handler is called any more. A second call does nothing. Not from a handler.
   virtual void stop(Seconds patience) = 0;
 };
 

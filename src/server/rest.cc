@@ -93,11 +93,11 @@ void Rest::handle(HttpRequest request, HttpReply reply) {
     c.answer([held = std::move(response)] { return held; });
   };
   if (!route->blocks) return run(*route, std::move(call));
-  const bool taken = workers_->post([this, run, route, call] {
+  const bool taken = workers_->post([run, route, call] {
     try {
       run(*route, call);
     } catch (const std::exception& e) {
-      call.answer([this, what = std::string(e.what())] { return broken(500, what); });
+      call.answer([what = std::string(e.what())] { return error_response(Refusal::kInternal, what); });
     }
   });
   if (!taken)
@@ -105,6 +105,7 @@ void Rest::handle(HttpRequest request, HttpReply reply) {
 }
 
 HttpResponse Rest::broken(int status, std::string_view why) {
+  count(nullptr, status, Seconds(0));
   HttpResponse response = error_response(Refusal::kInternal, std::string(why));
   response.status = status;
   return response;

@@ -159,6 +159,7 @@ TEST_F(RestTest, CountsAndTimesEveryRoute) {
   for (int i = 0; i < 3; ++i) ask(post(kInfer, kBody));
   ask(post(kInfer, "{"));
   ask(get("/nowhere"));
+  ask("no HTTP\r\n\r\n");
   const auto routes = rest->statistics();
   const auto found = std::find_if(routes.begin(), routes.end(), [](const auto& r) { return r.route == "POST v2/models/{}/infer"; });
   ASSERT_NE(found, routes.end());
@@ -167,6 +168,7 @@ TEST_F(RestTest, CountsAndTimesEveryRoute) {
   const std::string text = ask(get("/metrics")).body;
   EXPECT_THAT(text, HasSubstr("polythrottle_http_requests_total{route=\"POST v2/models/{}/infer\",status=\"200\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("polythrottle_http_requests_total{route=\"\",status=\"404\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("polythrottle_http_requests_total{route=\"\",status=\"400\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("polythrottle_http_request_seconds_bucket{route=\"POST v2/models/{}/infer\",le=\"+Inf\"} 4\n"));
 }
 

@@ -54,6 +54,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto answer = render_infer(echo(model, parsed->request), {});
   if (!answer) return 0;  // an infinity, or bytes that are no text
   const auto again = parse_infer(model, std::make_shared<const std::string>(asked_again(answer->text)), std::nullopt);
-  if (again && !same_bytes(again->request.inputs, parsed->request.inputs)) std::abort();
+  if (!again || !same_bytes(again->request.inputs, parsed->request.inputs)) std::abort();
   return 0;
 }
