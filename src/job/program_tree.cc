@@ -116,7 +116,7 @@ Result<std::unique_ptr<ProgramTree>> ProgramTree::start(const Spec& spec, const 
   TRY(const std::string program, find_program(spec.command.front()));
   TRY(const auto user, current_job_user());
   TRY_STATUS(make_job_folder(folder, user));
-  const Descriptor out(::open(output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644));
+  const Descriptor out(::open(output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (out.number() < 0) return tl::unexpected<Error>(system_error("open the job's output " + output, errno));
 
   auto files = real_files();
