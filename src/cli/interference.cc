@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,6 +14,7 @@
 #include "cli/validators.h"
 #include "interference/calibration.h"
 #include "replay/co_runs.h"
+#include "replay/job.h"
 #include "report/json.h"
 #include "report/report.h"
 
@@ -33,41 +33,14 @@ struct CalibrateFlags {
   bool quiet = false;
 };
 
-Result<int> whole(const std::string& text, const std::string& what, int low) {
-  TRY(const double number, to_number(text, what));
-  if (number < low || number > 1e6 || number != std::floor(number)) {
-    return fail(Errc::kInvalid, fmt::format("{}: '{}' is no whole number from {}", what, text, low));
-  }
-  return static_cast<int>(number);
-}
-
-/// batch=N,outputs=N,train=head|all|LAYERS into `work`.
-Status parse_finetune(const std::string& text, replay::CoRunWork& work) {
-  TRY(const auto pairs, parse_pairs(text));
-  for (const auto& [key, value] : pairs) {
-    if (key == "batch") {
-      TRY(work.items, whole(value, "--finetune batch", 1));
-    } else if (key == "outputs") {
-      TRY(work.outputs, whole(value, "--finetune outputs", 1));
-    } else if (key == "train" && value == "head") {
-      work.trained_layers = 1;
-    } else if (key == "train" && value == "all") {
-      work.trained_layers = simulation::kAllLayers;
-    } else if (key == "train") {
-      TRY(work.trained_layers, whole(value, "--finetune train", 1));
-    } else {
-      return fail(Errc::kInvalid, fmt::format("--finetune: unknown '{}'", key), "batch=N,outputs=N,train=head|all|LAYERS");
-    }
-  }
-  return {};
-}
-
+/// Steps have the precision of the model that is served.
 Result<replay::CoRunWork> work_of(const CalibrateFlags& flags) {
-  replay::CoRunWork work{.network = flags.model, .largest_batch = flags.largest_batch};
-  TRY(work.precision, simulation::find_precision(flags.precision));
-  work.step_precision = work.precision;
-  TRY_STATUS(parse_finetune(flags.finetune, work));
+  TRY(const auto precision, simulation::find_precision(flags.precision));
+  TRY(auto job, replay::parse_finetune_step(flags.finetune));
+  job.precision = precision;
   TRY_STATUS(simulation::find_network(flags.model));
+  auto work = replay::co_run_work(flags.model, precision, job);
+  work.largest_batch = flags.largest_batch;
   return work;
 }
 

@@ -14,14 +14,8 @@ namespace {
 
 /// Batches beside steps of the first job.
 replay::CoRunWork work_of(const replay::ReplayOptions& options) {
-  replay::CoRunWork work{.network = options.network, .precision = options.precision};
-  if (options.jobs.empty()) return work;
-  const auto& job = options.jobs.front();
-  work.step_precision = job.precision;
-  work.items = job.batch;
-  work.outputs = job.outputs;
-  work.trained_layers = job.trained_layers;
-  return work;
+  if (options.jobs.empty()) return {.network = options.network, .precision = options.precision};
+  return replay::co_run_work(options.network, options.precision, options.jobs.front());
 }
 
 }  // namespace

@@ -99,6 +99,15 @@ class Runs {
 
 }  // namespace
 
+CoRunWork co_run_work(std::string network, simulation::Precision precision, const FinetuneJob& job) {
+  return {.network = std::move(network),
+          .precision = precision,
+          .step_precision = job.precision,
+          .items = job.batch,
+          .outputs = job.outputs,
+          .trained_layers = job.trained_layers};
+}
+
 std::string step_words(const CoRunWork& work) {
   const std::string trained = work.trained_layers == 1                        ? "head"
                               : work.trained_layers == simulation::kAllLayers ? "all"

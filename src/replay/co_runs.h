@@ -15,6 +15,7 @@
 #include "interference/interference.h"
 #include "knob/knob.h"
 #include "knob/lease.h"
+#include "replay/job.h"
 #include "space/config.h"
 
 namespace polythrottle::replay {
@@ -29,6 +30,8 @@ struct CoRunWork {
   int trained_layers = 1;  ///< see simulation::Training; 1 is the new last layer alone
   int largest_batch = 16;
 };
+/// Batches of `network` and steps of `job`.
+CoRunWork co_run_work(std::string network, simulation::Precision precision, const FinetuneJob& job);
 /// The steps in the words by which a calibration names them: "batch=64,outputs=1000,train=head", and their precision if it is another one.
 std::string step_words(const CoRunWork& work);
 /// What the predictor is told of it.

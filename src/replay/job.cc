@@ -3,15 +3,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <set>
+#include <span>
 
 #include "replay/duration.h"
 
 namespace polythrottle::replay {
 namespace {
 
-constexpr const char* kKeys = "batch, iterations, outputs, at, pieces, deadline, train (head, all or a number of layers), precision";
+constexpr std::array<std::string_view, 8> kJobKeys = {"batch", "outputs", "train", "iterations", "at", "pieces", "deadline", "precision"};
+constexpr std::span<const std::string_view> kStepKeys = std::span(kJobKeys).first<3>();
+
+std::string names(std::span<const std::string_view> keys) {
+  std::string out;
+  for (const auto key : keys) {
+    out += fmt::format("{}{}{}", out.empty() ? "" : ", ", key, key == "train" ? " (head, all or a number of layers)" : "");
+  }
+  return "the keys are " + out;
+}
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> out;
@@ -59,9 +70,7 @@ Status check_pieces(const FinetuneJob& job) {
   return {};
 }
 
-}  // namespace
-
-Result<FinetuneJob> parse_finetune(std::string_view text) {
+Result<FinetuneJob> parse(std::string_view text, std::span<const std::string_view> keys) {
   constexpr long kMost = 1'000'000;
   FinetuneJob job;
   std::set<std::string_view> seen;
@@ -70,7 +79,10 @@ Result<FinetuneJob> parse_finetune(std::string_view text) {
     const std::string_view key = entry.substr(0, equals);
     const std::string_view value = equals == std::string_view::npos ? std::string_view() : entry.substr(equals + 1);
     if (equals == std::string_view::npos || value.empty()) {
-      return fail(Errc::kInvalid, fmt::format("--finetune: '{}' is not KEY=VALUE", entry), fmt::format("the keys are {}", kKeys));
+      return fail(Errc::kInvalid, fmt::format("--finetune: '{}' is not KEY=VALUE", entry), names(keys));
+    }
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+      return fail(Errc::kInvalid, fmt::format("--finetune: unknown key '{}'", key), names(keys));
     }
     if (!seen.insert(key).second) return fail(Errc::kInvalid, fmt::format("--finetune: {} is given twice", key));
     if (key == "batch") {
@@ -99,18 +111,22 @@ Result<FinetuneJob> parse_finetune(std::string_view text) {
         TRY(layers, whole(key, value, kMost));
       }
       job.trained_layers = static_cast<int>(layers);
-    } else if (key == "precision") {
+    } else {
       const auto precision = simulation::find_precision(value);
       if (!precision) return fail(Errc::kInvalid, "--finetune " + precision.error().what, precision.error().hint);
       job.precision = *precision;
-    } else {
-      return fail(Errc::kInvalid, fmt::format("--finetune: unknown key '{}'", key), fmt::format("the keys are {}", kKeys));
     }
   }
   if (!seen.contains("pieces")) job.pieces = {job.batch};
   TRY_STATUS(check_pieces(job));
   return job;
 }
+
+}  // namespace
+
+Result<FinetuneJob> parse_finetune(std::string_view text) { return parse(text, kJobKeys); }
+
+Result<FinetuneJob> parse_finetune_step(std::string_view text) { return parse(text, kStepKeys); }
 
 std::string to_text(const FinetuneJob& job) {
   std::string out = fmt::format("batch={},iterations={},outputs={}", job.batch, job.iterations, job.outputs);

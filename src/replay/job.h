@@ -31,6 +31,8 @@ struct FinetuneJob {
 /// "batch=64,iterations=10,outputs=1000[,at=0s][,pieces=64/32/16/8][,deadline=60s][,train=head|all|LAYERS]
 /// [,precision=fp16]". Errors: kInvalid, with the keys.
 Result<FinetuneJob> parse_finetune(std::string_view text);
+/// What one step is, and no more: "batch=64,outputs=1000[,train=head|all|LAYERS]". The rest of the job is as by default.
+Result<FinetuneJob> parse_finetune_step(std::string_view text);
 /// The same words again.
 std::string to_text(const FinetuneJob& job);
 

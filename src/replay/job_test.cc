@@ -34,6 +34,17 @@ TEST(FinetuneWords, WhatIsWrongIsSaidWithTheWord) {
   EXPECT_THAT(error("train=nothing"), testing::HasSubstr("no whole number"));
 }
 
+TEST(FinetuneWords, OfAStepHaveNothingOfTheJob) {
+  const auto job = parse_finetune_step("batch=8,outputs=10,train=all");
+  ASSERT_TRUE(job) << job.error().text();
+  EXPECT_EQ(to_text(*job), "batch=8,iterations=10,outputs=10,train=all,precision=fp16");
+  for (const char* text : {"iterations=3", "batch=8,pieces=8/4", "deadline=1s", "at=1s", "precision=fp16"}) {
+    const auto refused = parse_finetune_step(text);
+    ASSERT_FALSE(refused) << text;
+    EXPECT_THAT(refused.error().text(), testing::AllOf(testing::HasSubstr("unknown key"), testing::HasSubstr("batch, outputs, train")));
+  }
+}
+
 TEST(Duration, HasAUnitAndAnEnd) {
   EXPECT_EQ(parse_duration("30s"), Seconds(30));
   EXPECT_NEAR(parse_duration("700ms")->count(), 0.7, 1e-12);

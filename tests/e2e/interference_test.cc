@@ -51,10 +51,15 @@ TEST(Interference, SaysWhatIsWrong) {
   expect_line(run(calibrate({"--device", "toaster", "--model", "bert-base"})), 2, "unknown device 'toaster'");
   expect_line(run(calibrate({"--device", "cpu", "--model", "bert-base"})), 1, "need the server");
   expect_line(run(calibrate({"--device", "sim:jetson-orin", "--model", "resnet"})), 2, "known: efficientnet-b0");
-  expect_line(run(on_orin({"--finetune", "batch=x"})), 2, "'x' is no number");
+  expect_line(run(on_orin({"--finetune", "batch=x"})), 2, "'x' is no whole number");
   expect_line(run(on_orin({"--finetune", "batch=0"})), 2, "no whole number from 1");
-  expect_line(run(on_orin({"--finetune", "batch"})), 2, "NAME=VALUE");
-  expect_line(run(on_orin({"--finetune", "size=3"})), 2, "unknown 'size'");
+  expect_line(run(on_orin({"--finetune", "batch"})), 2, "KEY=VALUE");
+  expect_line(run(on_orin({"--finetune", "size=3"})), 2, "unknown key 'size'");
+  expect_line(run(on_orin({"--finetune", "batch=8,batch=9"})), 2, "batch is given twice");
+  // A key of jobs that no step has.
+  for (const char* key : {"iterations=10", "pieces=64/32", "deadline=60s", "precision=fp32"}) {
+    expect_line(run(on_orin({"--finetune", key})), 2, "the keys are batch, outputs, train (head, all or a number of layers)");
+  }
   expect_line(run(on_orin({"--predictor", "oracle"})), 2, "one of physical, published");
   expect_line(run(on_orin({"--precision", "fp8"})), 2, "fp16, fp32");
   const std::string file = scratch("bad.json");
