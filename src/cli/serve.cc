@@ -146,9 +146,10 @@ class Server {
     std::unique_ptr<job::Store> store;
     std::optional<server::Jobs> jobs;
     if (!f_.jobs.empty()) {
-      auto opened = job::Store::open(f_.jobs);
+      auto opened = job::Store::open(f_.jobs, host.clock.wall_seconds());
       if (!opened) return complain(opened.error(), kExitFailure);
       store = std::move(*opened);
+      for (const auto& lost : store->unreadable()) log_.event("a job cannot be read", {{"why", lost.text()}});
       jobs.emplace(host.clock, *store, dispatcher,
                    server::JobsOptions{.inference = *cost,
                                        .batch_alone = fastest,

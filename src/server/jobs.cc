@@ -10,7 +10,6 @@ namespace {
 
 constexpr Seconds kLook{0.5};  // between two looks at whether to stop, while a program is slow to offer
 constexpr std::size_t kMostWords = 100;
-constexpr std::size_t kMostOutput = 1 << 20;
 constexpr long kOpenEnded = 1'000'000;  // optimizer steps, for a job that does not say how many
 
 tl::unexpected<Failure> refuse(Refusal refusal, Errc code, std::string what, std::string hint = {}) {
@@ -19,8 +18,6 @@ tl::unexpected<Failure> refuse(Refusal refusal, Errc code, std::string what, std
 tl::unexpected<Failure> no_such(std::uint64_t job) {
   return refuse(Refusal::kNotFound, Errc::kNotFound, fmt::format("there is no job {}", job));
 }
-
-bool over(job::State state) { return state == job::State::kDone || state == job::State::kFailed || state == job::State::kCancelled; }
 
 }  // namespace
 
@@ -38,7 +35,7 @@ struct Jobs::Entry {
 
 Jobs::Jobs(Clock& clock, job::Store& store, Dispatcher& dispatcher, JobsOptions options)
     : clock_(clock), store_(store), dispatcher_(dispatcher), options_(std::move(options)) {
-  for (auto& record : store_.all()) {
+  for (auto& record : store_.records()) {
     auto entry = std::make_shared<Entry>();
     auto& status = entry->status;
     status.id = record.id;
@@ -51,11 +48,6 @@ Jobs::Jobs(Clock& clock, job::Store& store, Dispatcher& dispatcher, JobsOptions 
     status.ended = record.ended;
     status.exit_code = record.exit_code;
     status.why = record.why;
-    if (!over(status.state)) {
-      status.state = job::State::kInterrupted;
-      status.why = "the server that ran it ended; 'resume' starts it again";
-      entry->paused = true;
-    }
     entries_.emplace(record.id, std::move(entry));
   }
 }
@@ -67,16 +59,16 @@ tl::expected<std::uint64_t, Failure> Jobs::submit(const job::Spec& spec) {
   if (!kind) return tl::unexpected<Failure>(Failure{refusal_of(kind.error().code), kind.error()});
   const std::lock_guard lock(mutex_);
   if (stopping_) return refuse(Refusal::kNotReady, Errc::kBusy, "the server is going down");
-  auto id = store_.add(spec, clock_.wall_seconds());
-  if (!id) return tl::unexpected<Failure>(Failure{Refusal::kInternal, id.error()});
+  const auto record = store_.add(spec, clock_.wall_seconds());
+  if (!record) return tl::unexpected<Failure>(Failure{Refusal::kInternal, record.error()});
   auto entry = std::make_shared<Entry>();
-  entry->status.id = *id;
+  entry->status.id = record->id;
   entry->status.spec = spec;
   entry->status.kind = (*kind)->name;
-  entry->status.submitted = clock_.wall_seconds();
-  entries_.emplace(*id, entry);
+  entry->status.submitted = record->submitted;
+  entries_.emplace(record->id, entry);
   start(entry);
-  return *id;
+  return record->id;
 }
 
 // With the lock held.
@@ -93,7 +85,7 @@ void Jobs::set(Entry& entry, job::State state, std::string why) {
   const bool told = entry.status.state != state;
   entry.status.state = state;
   entry.status.why = std::move(why);
-  if (over(state)) entry.status.ended = clock_.wall_seconds();
+  if (job::is_over(state)) entry.status.ended = clock_.wall_seconds();
   // Waiting and stepping alternate many times a second, and a restart makes the same of both.
   if (told && state != job::State::kStepping && state != job::State::kWaiting) save(entry);
 }
@@ -117,7 +109,7 @@ void Jobs::run(const std::shared_ptr<Entry>& entry, std::stop_token stop) {
   {
     std::unique_ptr<job::Job> program;
     const auto kind = job::find_kind(spec.kind);
-    auto started = kind ? (*kind)->start(spec, store_.folder(entry->status.id), store_.output(entry->status.id))
+    auto started = kind ? (*kind)->start(spec, store_.work_folder(entry->status.id), store_.output_path(entry->status.id))
                         : Result<std::unique_ptr<job::Job>>(tl::unexpected<Error>(kind.error()));
     if (started) {
       program = std::move(*started);
@@ -160,6 +152,7 @@ void Jobs::run(const std::shared_ptr<Entry>& entry, std::stop_token stop) {
 }
 
 Status Jobs::serve_steps(const std::shared_ptr<Entry>& entry, job::Job& program, std::stop_token stop) {
+  auto bounded = clock_.now();
   const auto interrupted = [&] { return stop.stop_requested() || entry->cancelled; };
   // Its next offer, or nothing where it ended or is to end.
   const auto next = [&](Seconds patience) -> Result<std::optional<job::Offer>> {
@@ -253,6 +246,10 @@ Status Jobs::serve_steps(const std::shared_ptr<Entry>& entry, job::Job& program,
         }
         if (!entry->paused) set(*entry, job::State::kWaiting, "it waits for its turn");
       }
+      if (clock_.now() - bounded > kLook) {
+        (void)store_.bound_output(entry->status.id);  // a disk that cannot is found out when it is full
+        bounded = clock_.now();
+      }
       // Asked before the core is told: a job that has ended gets no further permit.
       auto further = next(options_.patience);
       if (!further || !*further) {
@@ -287,7 +284,7 @@ tl::expected<void, Failure> Jobs::pause(std::uint64_t job, bool paused) {
     const std::lock_guard lock(mutex_);
     const auto entry = find(job);
     if (!entry) return no_such(job);
-    if (over(entry->status.state)) {
+    if (job::is_over(entry->status.state)) {
       return refuse(Refusal::kConflict, Errc::kInvalid, fmt::format("job {} is {}", job, job::to_string(entry->status.state)));
     }
     if (!paused && entry->status.state == job::State::kInterrupted) {
@@ -312,7 +309,7 @@ tl::expected<void, Failure> Jobs::cancel(std::uint64_t job) {
   const std::lock_guard lock(mutex_);
   const auto entry = find(job);
   if (!entry) return no_such(job);
-  if (over(entry->status.state))
+  if (job::is_over(entry->status.state))
     return refuse(Refusal::kConflict, Errc::kInvalid, fmt::format("job {} is {}", job, job::to_string(entry->status.state)));
   if (!entry->running) {
     set(*entry, job::State::kCancelled, "it was cancelled");
@@ -330,7 +327,7 @@ tl::expected<std::string, Failure> Jobs::logs(std::uint64_t job, std::size_t off
     const std::lock_guard lock(mutex_);
     if (!find(job)) return no_such(job);
   }
-  auto text = store_.read_output(job, offset, kMostOutput);
+  auto text = store_.read_output(job, offset);
   if (!text) return tl::unexpected<Failure>(Failure{Refusal::kInternal, text.error()});
   return std::move(*text);
 }
