@@ -443,7 +443,8 @@ std::vector<std::string> Dispatcher::decisions(std::size_t most) const {
   std::vector<std::string> out;
   const auto& records = core_.records();
   for (auto record = records.rbegin(); record != records.rend() && out.size() < most; ++record) {
-    if (record->act == serving::Act::kStep || record->act == serving::Act::kHoldStep || record->act == serving::Act::kRow) {
+    if (record->act == serving::Act::kStep || record->act == serving::Act::kHoldStep || record->act == serving::Act::kRow ||
+        record->act == serving::Act::kDrop) {
       out.push_back(serving::sentence(*record));
     }
   }

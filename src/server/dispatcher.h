@@ -74,7 +74,7 @@ class Dispatcher {
   /// Adds what it knows: counts, histograms, queue, row.
   void describe(Snapshot& snapshot) const;
   ModelStatistics statistics() const;
-  /// The latest decisions about steps and configurations, a sentence each, newest last.
+  /// The latest decisions about steps, configurations and drops, a sentence each, newest last.
   std::vector<std::string> decisions(std::size_t most) const;
   /// Latencies since the last call.
   std::vector<double> take_latencies();

@@ -250,14 +250,19 @@ Status Jobs::serve_steps(const std::shared_ptr<Entry>& entry, job::Job& program,
         (void)store_.bound_output(entry->status.id);  // a disk that cannot is found out when it is full
         bounded = clock_.now();
       }
-      // Asked before the core is told: a job that has ended gets no further permit.
-      auto further = next(options_.patience);
-      if (!further || !*further) {
-        done(false);
-        if (!further) return tl::unexpected<Error>(further.error());
-        return {};
-      }
+      // What it does between two steps is not of the step's time: the core is told that the step is over, and to give none until the job
+      // asks for one.
+      if (!sliced) dispatcher_.pause(core, true);
       done(true);
+      const auto further = next(options_.patience);
+      if (!further) return tl::unexpected<Error>(further.error());
+      if (!*further) return {};
+      bool go_on = false;
+      {
+        const std::lock_guard lock(mutex_);
+        go_on = !entry->paused;
+      }
+      if (!sliced && go_on) dispatcher_.pause(core, false);
       if (!dispatcher_.items_left(core)) {  // through with what it had said: it offers more
         offer = *further;
         break;
