@@ -40,7 +40,7 @@ set(POLYTHROTTLE_USES_host Threads::Threads nlohmann_json::nlohmann_json ${CMAKE
 set(POLYTHROTTLE_USES_trial nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_knob nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_engine polythrottle_onnxruntime_headers polythrottle_protobuf Boost::headers nlohmann_json::nlohmann_json OpenSSL::Crypto ${CMAKE_DL_LIBS})
-set(POLYTHROTTLE_USES_workload Threads::Threads nlohmann_json::nlohmann_json polythrottle_re2)
+set(POLYTHROTTLE_USES_workload Boost::headers Threads::Threads nlohmann_json::nlohmann_json polythrottle_re2)
 set(POLYTHROTTLE_USES_surrogate Eigen3::Eigen Threads::Threads)
 set(POLYTHROTTLE_USES_interference Eigen3::Eigen nlohmann_json::nlohmann_json)
 set(POLYTHROTTLE_USES_job Threads::Threads nlohmann_json::nlohmann_json)

@@ -17,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/http_url.h"
+
 namespace polythrottle {
 namespace {
 
@@ -27,36 +29,6 @@ using boost::system::error_code;
 
 constexpr std::size_t kKeptConnections = 32;
 constexpr const char* kHeadLength = "Inference-Header-Content-Length";
-
-struct Url {
-  std::string host, port, prefix;
-};
-
-Result<Url> parse(const std::string& text) {
-  const auto bad = [&] { return fail(Errc::kInvalid, fmt::format("upstream '{}': not a url", text), "http://HOST:PORT"); };
-  constexpr std::string_view kScheme = "http://";
-  if (!text.starts_with(kScheme)) return bad();
-  std::string rest = text.substr(kScheme.size());
-  for (const char c : rest) {
-    if (c <= ' ' || c == 0x7f || c == '@' || c == '?' || c == '#') return bad();
-  }
-  Url url;
-  if (const auto slash = rest.find('/'); slash != std::string::npos) {
-    url.prefix = rest.substr(slash);
-    rest.resize(slash);
-  }
-  while (url.prefix.ends_with('/')) url.prefix.pop_back();
-  const auto bracket = rest.rfind(']');  // of an IPv6 address
-  const auto colon = rest.rfind(':');
-  const bool has_port = colon != std::string::npos && (bracket == std::string::npos || colon > bracket);
-  url.port = has_port ? rest.substr(colon + 1) : "80";
-  url.host = has_port ? rest.substr(0, colon) : rest;
-  if (url.host.starts_with('[') && url.host.ends_with(']')) url.host = url.host.substr(1, url.host.size() - 2);
-  unsigned number = 0;
-  const auto [end, error] = std::from_chars(url.port.data(), url.port.data() + url.port.size(), number);
-  if (url.host.empty() || error != std::errc() || end != url.port.data() + url.port.size() || number == 0 || number > 65535) return bad();
-  return url;
-}
 
 /// A connection, alive or not. Its operations run on the caller's thread, until they end or the time is up.
 struct Connection {
@@ -85,10 +57,9 @@ struct Trouble {
 
 class HttpUpstream final : public Upstream {
  public:
-  HttpUpstream(Url url, Seconds timeout, std::size_t largest_answer)
+  HttpUpstream(HttpUrl url, Seconds timeout, std::size_t largest_answer)
       : url_(std::move(url)), timeout_(timeout), largest_answer_(largest_answer) {
-    const bool v6 = url_.host.find(':') != std::string::npos;
-    authority_ = fmt::format(fmt::runtime(v6 ? "[{}]:{}" : "{}:{}"), url_.host, url_.port);
+    authority_ = url_.authority();
     name_ = "http://" + authority_;
   }
   const std::string& name() const override { return name_; }
@@ -173,15 +144,14 @@ class HttpUpstream final : public Upstream {
   }
 
   std::vector<asio::ip::tcp::endpoint> resolve(asio::io_context& context, error_code& error) const {
-    const auto port = static_cast<std::uint16_t>(std::stoul(url_.port));
     const auto address = asio::ip::make_address(url_.host == "localhost" ? "127.0.0.1" : url_.host, error);
-    if (!error) return {{address, port}};
+    if (!error) return {{address, url_.port}};
 #if POLYTHROTTLE_STATIC
     (void)context;  // looking names up needs the C library of the machine it runs on
     return {};
 #else
     std::vector<asio::ip::tcp::endpoint> ends;
-    for (const auto& entry : asio::ip::tcp::resolver(context).resolve(url_.host, url_.port, error)) ends.push_back(entry.endpoint());
+    for (const auto& entry : asio::ip::tcp::resolver(context).resolve(url_.host, std::to_string(url_.port), error)) ends.push_back(entry.endpoint());
     return ends;
 #endif
   }
@@ -202,7 +172,7 @@ class HttpUpstream final : public Upstream {
     idle_.clear();
   }
 
-  const Url url_;
+  const HttpUrl url_;
   std::string authority_, name_;
   const Seconds timeout_;
   const std::size_t largest_answer_;
@@ -213,8 +183,9 @@ class HttpUpstream final : public Upstream {
 }  // namespace
 
 Result<std::unique_ptr<Upstream>> Upstream::at(const std::string& url, Seconds timeout, std::size_t largest_answer) {
-  TRY(auto parsed, parse(url));
-  return std::make_unique<HttpUpstream>(std::move(parsed), timeout, largest_answer);
+  auto parsed = HttpUrl::parse(url);
+  if (!parsed) return fail(parsed.error().code, "upstream " + parsed.error().what, parsed.error().hint);
+  return std::make_unique<HttpUpstream>(std::move(*parsed), timeout, largest_answer);
 }
 
 }  // namespace polythrottle
