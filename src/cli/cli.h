@@ -45,6 +45,7 @@ void add_sweep(CLI::App& app, Cli& cli);
 void add_watchdog(CLI::App& app, Cli& cli);
 void add_interference(CLI::App& app, Cli& cli);
 void add_serve(CLI::App& app, Cli& cli);
+void add_load(CLI::App& app, Cli& cli);
 
 /// Writes to stderr, and does not mind if nobody reads it: a lost terminal must not cost the study.
 void tell_text(const std::string& text);

@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   add_watchdog(app, cli);
   add_interference(app, cli);
   add_serve(app, cli);
+  add_load(app, cli);
   // What stands behind "measure ... --" is another program's, whatever it looks like.
   const auto is = [](std::string_view text) { return [text](const char* word) { return word == text; }; };
   char** mark = std::find_if(argv + 1, argv + argc, is("--"));
