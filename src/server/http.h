@@ -76,12 +76,13 @@ struct HttpListen {
 
 struct HttpLimits {
   int threads = 1;
-  std::size_t connections = 16384;       ///< one more is told 503 and closed
-  std::size_t header_bytes = 16 * 1024;  ///< 431 beyond it
-  Seconds request = Seconds(30);         ///< from the first byte of a request to its last
-  Seconds idle = Seconds(3600);          ///< from an answer to the next request
-  Seconds write = Seconds(30);           ///< for the client to take an answer
-  Seconds linger = Seconds(2);           ///< for the client to hang up after a last answer
+  std::size_t connections = 16384;                ///< one more is told 503 and closed
+  std::size_t header_bytes = 16 * 1024;           ///< 431 beyond it
+  std::size_t body_bytes = std::size_t{1} << 30;  ///< of the bodies of all requests in hand, as announced; 503 for one more
+  Seconds request = Seconds(30);                  ///< from the first byte of a request to its last
+  Seconds idle = Seconds(3600);                   ///< from an answer to the next request
+  Seconds write = Seconds(30);                    ///< for the client to take an answer
+  Seconds linger = Seconds(2);                    ///< for the client to hang up after a last answer
 };
 
 /// Listens from `start` on, on threads of its own.

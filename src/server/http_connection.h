@@ -1,6 +1,7 @@
 #pragma once
 // Inside the HTTP server: what its connections share. Only http*.cc include this.
 
+#include <atomic>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/strand.hpp>
@@ -26,6 +27,15 @@ struct HttpContext {
   HttpHandler& handler;
   const HttpLimits limits;
   boost::asio::io_context io;
+
+  /// Room for a body beside those of the other requests in hand; one alone always has it.
+  bool take_room(std::size_t bytes) {
+    if (body_bytes.fetch_add(bytes) == 0 || body_bytes <= limits.body_bytes) return true;
+    give_room_back(bytes);
+    return false;
+  }
+  void give_room_back(std::size_t bytes) { body_bytes -= bytes; }
+  std::atomic<std::size_t> body_bytes = 0;
 
   std::mutex mutex;
   std::condition_variable none_left;

@@ -14,6 +14,7 @@
 #include <exception>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "server/http_body.h"
 #include "server/http_connection.h"
@@ -28,6 +29,7 @@ class HttpSession : public HttpConnection {
   template <class... Args>
   HttpSession(std::shared_ptr<HttpContext> context, bool over_unix_socket, Args&&... args)
       : HttpConnection(std::move(context)), over_unix_socket_(over_unix_socket), stream_(std::forward<Args>(args)...) {}
+  ~HttpSession() override { give_room_back(); }
 
   void wind_down() override {
     last_ = true;
@@ -80,12 +82,14 @@ class HttpSession : public HttpConnection {
 
   void next_request() {
     if (last_) return close();
+    give_room_back();
     parser_.emplace();
     parser_->header_limit(static_cast<std::uint32_t>(context_->limits.header_bytes));
     // Beast 1.74 takes "no limit" for a limit of nothing; the length is looked at when the header is there.
     parser_->body_limit(std::numeric_limits<std::uint64_t>::max());
     admitted_ = false;
     if (buffer_.size() > 0) return begin_reading();
+    if (buffer_.capacity() > 2 * kFirstRead) buffer_.shrink_to_fit();  // idle connections are many, large bodies few
     phase_ = Phase::kIdle;
     bottom().expires_after(period(context_->limits.idle));
     read();
@@ -161,6 +165,12 @@ class HttpSession : public HttpConnection {
       return false;
     }
     parser_->body_limit(body_limit_);
+    const std::size_t announced = parser_->chunked() ? body_limit_ : static_cast<std::size_t>(parser_->content_length().value_or(0));
+    if (announced > 0 && !context_->take_room(announced)) {
+      refuse(503, "the bodies of other requests take all the room that there is");
+      return false;
+    }
+    room_ = announced;
     if (request_.header("expect") == "100-continue" && !parser_->is_done() && buffer_.size() == 0) {
       go_on();
       return false;
@@ -189,6 +199,8 @@ class HttpSession : public HttpConnection {
     }
   }
 
+  void give_room_back() { context_->give_room_back(std::exchange(room_, 0)); }
+
   void refuse_body() { refuse(413, "the body is larger than the " + std::to_string(body_limit_) + " bytes that this request may have"); }
   void refuse(int status, const std::string& why) {
     phase_ = Phase::kHandling;
@@ -206,6 +218,7 @@ class HttpSession : public HttpConnection {
   bool last_ = false;  // the connection ends with the answer
   bool admitted_ = false;
   std::size_t body_limit_ = 0;
+  std::size_t room_ = 0;  // taken for the body in hand
   boost::beast::flat_buffer buffer_;
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
   HttpRequest request_;

@@ -248,6 +248,21 @@ TEST_F(HttpFull, TellsOneConnectionTooManyThatItIs) {
   EXPECT_EQ(first.ask(get("/b")).status, 200);
 }
 
+struct HttpCrowded : Http {
+  HttpCrowded() : Http({.body_bytes = 1000}) {}
+};
+TEST_F(HttpCrowded, HoldsNoMoreBodiesAtOnceThanItHasRoomFor) {
+  LoopbackClient first = client();
+  first.send(post("/later", std::string(900, 'x')));
+  HttpReply reply = echo.next_reply();
+  EXPECT_EQ(client().ask(post("/a", std::string(101, 'x'))).status, 503);
+  EXPECT_EQ(client().ask(post("/a", std::string(100, 'x'))).status, 200);
+  reply({.text = "done"});
+  EXPECT_EQ(first.receive().status, 200);
+  EXPECT_EQ(first.ask(post("/a", std::string(900, 'x'))).status, 200);
+}
+TEST_F(HttpCrowded, TakesOneThatIsAloneHoweverLarge) { EXPECT_EQ(client().ask(post("/a", std::string(5000, 'x'))).status, 200); }
+
 struct HttpThreads : Http {
   HttpThreads() : Http({.threads = 3}) {}
 };
