@@ -24,4 +24,6 @@ confined 'onnxruntime' 'engine/onnx.cc'
 confined 'google/protobuf' 'engine/graph/file.cc' 'engine/graph/wire.h'
 confined 'CLI/' 'cli/*'
 confined 'dlfcn' 'engine/onnx.cc' 'host/nvml.cc'
+confined 'grpcpp/' 'server/grpc.cc' 'server/grpc_test.cc'
+confined 'open_inference' 'server/grpc_*.cc'
 exit $bad
