@@ -104,12 +104,10 @@ Status check_fronts(const FrontFlags& flags) {
 
 Result<std::unique_ptr<Fronts>> open_fronts(server::Service& service, const FrontFlags& flags) {
   server::RestOptions options;
-  std::string word;
   if (!flags.token_file.empty()) {
     TRY(options.token, server::Token::read(flags.token_file));
-    TRY(word, whole_file(flags.token_file));
-    while (!word.empty() && (word.back() == '\n' || word.back() == '\r')) word.pop_back();
   }
+  const auto token = options.token;
   auto out = std::make_unique<OpenFronts>(service, std::move(options));
   TRY(const auto listen, listen_of(flags));
   if (listen.port || !listen.unix_socket.empty()) {
@@ -124,7 +122,7 @@ Result<std::unique_ptr<Fronts>> open_fronts(server::Service& service, const Fron
     grpc.address = flags.grpc;
     TRY(grpc.certificate, whole_file(flags.certificate));
     TRY(grpc.key, whole_file(flags.key));
-    grpc.token = word;
+    grpc.token = token;
     auto opened = server::serve_grpc(service, grpc);
     if (opened) {
       out->grpc = std::move(*opened);

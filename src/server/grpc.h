@@ -3,18 +3,20 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
 #include "base/units.h"
 #include "server/service.h"
+#include "server/token.h"
 
 namespace polythrottle::server {
 
 struct GrpcOptions {
   std::string address = "127.0.0.1:0";  ///< "HOST:PORT", port 0 for any that is free; "unix:PATH", made with mode 0600
   std::string certificate, key;         ///< PEM text; both or none. With them TLS
-  std::string token;                    ///< not empty: every call carries `authorization: Bearer TOKEN`, or is UNAUTHENTICATED
+  std::optional<Token> token;           ///< every call but ServerLive and ServerReady names it: `authorization: Bearer WORD`
   std::size_t concurrent = 4096;        ///< inferences under way; one more is UNAVAILABLE
   int streams = 1024;                   ///< calls under way on one connection; one more waits
   Seconds handshake = Seconds(10);      ///< for a client that has connected to begin

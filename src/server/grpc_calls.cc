@@ -9,7 +9,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <string_view>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -28,18 +28,15 @@ grpc::Status status(const Failure& failure) {
 grpc::Status status(Refusal refusal, Errc code, std::string what, std::string hint = {}) {
   return status(Failure{refusal, {code, std::move(what), std::move(hint)}});
 }
-grpc::Status no_model(const std::string& name, const std::string& version) {
+/// Why there is no such model to ask.
+grpc::Status no_model(const Service& service, const std::string& name, const std::string& version) {
+  for (const auto& model : service.index()) {
+    if (model.name != name || model.state == "READY" || !version.empty()) continue;
+    return status(Refusal::kNotReady, Errc::kBusy,
+                  fmt::format("model '{}' is not ready: {}", name, model.reason.empty() ? model.state : model.reason));
+  }
   return status(Refusal::kNotFound, Errc::kNotFound,
                 version.empty() ? fmt::format("no model '{}'", name) : fmt::format("no version '{}' of a model '{}'", version, name));
-}
-
-/// Takes as long for every token of one length, so that its time tells nothing of how much of it was right.
-bool equal(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  unsigned char differs = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    differs |= static_cast<unsigned char>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]));
-  return differs == 0;
 }
 
 /// The messages of one call. The request may outlive the call: tensors point into it.
@@ -111,26 +108,19 @@ class Reactor final : public ServerUnaryReactor {
 
 class Calls final : public GrpcCalls, public inference::GRPCInferenceService::CallbackService {
  public:
-  Calls(server::Service& service, std::size_t concurrent, std::string token)
+  Calls(server::Service& service, std::size_t concurrent, std::optional<Token> token)
       : service_(service), concurrent_(concurrent), token_(std::move(token)) {
-    if (!token_.empty()) token_.insert(0, "Bearer ");
     SetMessageAllocatorFor_ModelInfer(&allocator_);
   }
   grpc::Service& calls() override { return *this; }
 
   ServerUnaryReactor* ServerLive(CallbackServerContext* context, const inference::ServerLiveRequest*,
                                  inference::ServerLiveResponse* response) override {
-    return answer(*context, [&] {
-      response->set_live(true);
-      return grpc::Status::OK;
-    });
+    return open(*context, [&] { response->set_live(true); });
   }
   ServerUnaryReactor* ServerReady(CallbackServerContext* context, const inference::ServerReadyRequest*,
                                   inference::ServerReadyResponse* response) override {
-    return answer(*context, [&] {
-      response->set_ready(service_.ready());
-      return grpc::Status::OK;
-    });
+    return open(*context, [&] { response->set_ready(service_.ready()); });
   }
   ServerUnaryReactor* ModelReady(CallbackServerContext* context, const inference::ModelReadyRequest* request,
                                  inference::ModelReadyResponse* response) override {
@@ -153,7 +143,7 @@ class Calls final : public GrpcCalls, public inference::GRPCInferenceService::Ca
                                     inference::ModelMetadataResponse* response) override {
     return answer(*context, [&] {
       const auto model = service_.model(request->name(), request->version());
-      if (!model) return no_model(request->name(), request->version());
+      if (!model) return no_model(service_, request->name(), request->version());
       write_metadata(*model, request->name(), service_.model_version(request->name()), *response);
       return grpc::Status::OK;
     });
@@ -162,9 +152,9 @@ class Calls final : public GrpcCalls, public inference::GRPCInferenceService::Ca
                                       inference::ModelStatisticsResponse* response) override {
     return answer(*context, [&] {
       if (!request->name().empty() && !service_.model(request->name(), request->version()))
-        return no_model(request->name(), request->version());
+        return no_model(service_, request->name(), request->version());
       for (const auto& model : service_.index()) {
-        if (!request->name().empty() && model.name != request->name()) continue;
+        if (model.state != "READY" || (!request->name().empty() && model.name != request->name())) continue;
         write_statistics(service_.statistics(model.name), model.name, model.version, *response->add_model_stats());
       }
       return grpc::Status::OK;
@@ -228,7 +218,7 @@ class Calls final : public GrpcCalls, public inference::GRPCInferenceService::Ca
     };
     const auto model = service_.model(message->model_name(), message->model_version());
     if (!model) {
-      finish(no_model(message->model_name(), message->model_version()));
+      finish(no_model(service_, message->model_name(), message->model_version()));
       return reactor;
     }
     auto request = read_request(message, *model);
@@ -245,12 +235,20 @@ class Calls final : public GrpcCalls, public inference::GRPCInferenceService::Ca
 
  private:
   grpc::Status admit(const CallbackServerContext& context) const {
-    if (token_.empty()) return grpc::Status::OK;
+    if (!token_) return grpc::Status::OK;
     const auto& metadata = context.client_metadata();
     const auto found = metadata.find("authorization");
-    if (found != metadata.end() && equal({found->second.data(), found->second.size()}, token_)) return grpc::Status::OK;
+    if (found != metadata.end() && token_->admits({found->second.data(), found->second.size()})) return grpc::Status::OK;
     return status(Refusal::kForbidden, Errc::kPermission, found == metadata.end() ? "no token" : "wrong token",
                   "send the metadata 'authorization: Bearer TOKEN'");
+  }
+  /// For whoever only asks whether the server is well, which needs no token.
+  template <class Act>
+  ServerUnaryReactor* open(CallbackServerContext&, Act act) {
+    auto* const reactor = new Reactor;
+    act();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
   }
   template <class Act>
   ServerUnaryReactor* answer(CallbackServerContext& context, Act act) {
@@ -274,7 +272,7 @@ class Calls final : public GrpcCalls, public inference::GRPCInferenceService::Ca
 
   server::Service& service_;  // the base class has a Service too
   const std::size_t concurrent_;
-  std::string token_;  ///< as the header says it
+  const std::optional<Token> token_;
   std::atomic<std::size_t> under_way_ = 0;
   InferAllocator allocator_;
   Worker worker_;
@@ -282,7 +280,7 @@ class Calls final : public GrpcCalls, public inference::GRPCInferenceService::Ca
 
 }  // namespace
 
-std::unique_ptr<GrpcCalls> make_grpc_calls(Service& service, std::size_t concurrent, std::string token) {
+std::unique_ptr<GrpcCalls> make_grpc_calls(Service& service, std::size_t concurrent, std::optional<Token> token) {
   return std::make_unique<Calls>(service, concurrent, std::move(token));
 }
 

@@ -3,9 +3,10 @@
 
 #include <cstddef>
 #include <memory>
-#include <string>
+#include <optional>
 
 #include "server/service.h"
+#include "server/token.h"
 
 namespace grpc {
 class Service;
@@ -20,7 +21,7 @@ class GrpcCalls {
   virtual ~GrpcCalls() = default;
   virtual grpc::Service& calls() = 0;
 };
-/// `concurrent`: inferences under way. `token`: "" for none. `service` outlives it.
-std::unique_ptr<GrpcCalls> make_grpc_calls(Service& service, std::size_t concurrent, std::string token);
+/// `concurrent`: inferences under way. `service` outlives it.
+std::unique_ptr<GrpcCalls> make_grpc_calls(Service& service, std::size_t concurrent, std::optional<Token> token);
 
 }  // namespace polythrottle::server

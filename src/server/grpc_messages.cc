@@ -157,7 +157,7 @@ void write_response(const InferResponse& response, inference::ModelInferResponse
 void write_metadata(const ModelInfo& model, std::string_view name, std::string_view version, inference::ModelMetadataResponse& message) {
   message.set_name(std::string(name));
   message.add_versions(std::string(version));
-  message.set_platform(model.runtime);
+  message.set_platform(model.runtime.starts_with("ONNX Runtime") ? "onnxruntime_onnx" : model.runtime);
   const auto write = [](const TensorInfo& tensor, inference::ModelMetadataResponse::TensorMetadata& metadata) {
     const auto* const type = find_data_type(tensor.type);
     metadata.set_name(tensor.name);

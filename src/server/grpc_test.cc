@@ -93,7 +93,7 @@ TEST_F(Grpc, StatisticsAreThoseOfTheService) {
   inference::ModelStatisticsRequest of;
   inference::ModelStatisticsResponse all;
   ASSERT_TRUE(stub->ModelStatistics(&c[0], of, &all).ok());
-  EXPECT_EQ(all.model_stats_size(), 3);
+  EXPECT_EQ(all.model_stats_size(), 2);  // of those that are loaded
   of.set_name("vector");
   inference::ModelStatisticsResponse one;
   ASSERT_TRUE(stub->ModelStatistics(&c[1], of, &one).ok());
@@ -226,17 +226,35 @@ TEST_F(Grpc, StopLetsCallsEnd) {
   EXPECT_EQ(infer(vector("vector")).error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
-TEST_F(Grpc, TokenIsAskedOfEveryCall) {
-  serve({.token = "s3cret"});
+TEST_F(Grpc, TokenIsAskedOfEveryCallButHealth) {
+  const std::string path = scratch("token"), word = "0123456789abcdef";
+  std::ofstream(path) << word << "\n";
+  std::filesystem::permissions(path, std::filesystem::perms::owner_read);
+  const auto token = Token::read(path);
+  ASSERT_TRUE(token) << token.error().text();
+  serve({.token = *token});
   EXPECT_EQ(infer(vector("vector")).error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  for (const std::string given : {"Bearer s3cre", "Bearer s3cres", "s3cret", "Bearer s3cret"}) {
+  for (const std::string given : {"Bearer 0123456789abcde", "Bearer 0123456789abcdeF", "0123456789abcdef", "Bearer 0123456789abcdef"}) {
     grpc::ClientContext context;
     context.AddMetadata("authorization", given);
-    EXPECT_EQ(stub->ModelInfer(&context, vector("vector"), &response).ok(), given == "Bearer s3cret") << given;
+    EXPECT_EQ(stub->ModelInfer(&context, vector("vector"), &response).ok(), given == "Bearer " + word) << given;
   }
-  grpc::ClientContext context;
+  grpc::ClientContext c[3];
   inference::ServerMetadataResponse metadata;
-  EXPECT_EQ(stub->ServerMetadata(&context, {}, &metadata).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(stub->ServerMetadata(&c[0], {}, &metadata).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  inference::RepositoryModelUnloadRequest unload;
+  inference::RepositoryModelUnloadResponse unloaded;
+  EXPECT_EQ(stub->RepositoryModelUnload(&c[1], unload, &unloaded).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  inference::ServerReadyResponse ready;
+  EXPECT_TRUE(stub->ServerReady(&c[2], {}, &ready).ok());
+  std::filesystem::remove(path);
+}
+
+TEST_F(Grpc, AnUnloadedModelIsNotReady) {
+  serve();
+  const auto status = infer(vector("gone"));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(status.error_message(), "model 'gone' is not ready: unloaded");
 }
 
 TEST_F(Grpc, APortIsNotShared) {
