@@ -13,6 +13,7 @@
 
 #include "open_inference.grpc.pb.h"
 #include "server/grpc_fake_service.h"
+#include "server/self_signed.h"
 
 namespace polythrottle::server {
 namespace {
@@ -248,6 +249,28 @@ TEST_F(Grpc, TokenIsAskedOfEveryCallButHealth) {
   inference::ServerReadyResponse ready;
   EXPECT_TRUE(stub->ServerReady(&c[2], {}, &ready).ok());
   std::filesystem::remove(path);
+}
+
+TEST_F(Grpc, TlsTakesOnlyClientsOfTheCertificate) {
+  const std::string certificate = scratch("cert"), key = scratch("key");
+  make_certificate(certificate, key);
+  const auto text = [](const std::string& path) {
+    std::ifstream in(path);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  serve({.certificate = text(certificate), .key = text(key)});
+  EXPECT_EQ(infer(vector("vector")).error_code(), grpc::StatusCode::UNAVAILABLE);  // without TLS
+  grpc::ChannelArguments arguments;
+  arguments.SetSslTargetNameOverride("localhost");
+  const auto trusting = grpc::SslCredentials({.pem_root_certs = text(certificate), .pem_private_key = "", .pem_cert_chain = ""});
+  stub = GRPCInferenceService::NewStub(grpc::CreateCustomChannel(server->address(), trusting, arguments));
+  const auto status = infer(vector("vector"));
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  const auto other = serve_grpc(service, {.certificate = text(certificate), .key = text(certificate)});
+  ASSERT_FALSE(other);
+  EXPECT_THAT(other.error().text(), HasSubstr("TLS key: no private key"));
+  std::filesystem::remove(certificate);
+  std::filesystem::remove(key);
 }
 
 TEST_F(Grpc, AnUnloadedModelIsNotReady) {
