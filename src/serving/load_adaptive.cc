@@ -88,9 +88,13 @@ std::optional<RowChoice::Answer> LoadAdaptive::decide(const ServingState& state)
 
   stronger(state);
   cheaper(state);
-  const bool may_change = !boosted_ || state.now - boost_settled_ >= options_.dwell;
-  if (options_.boost && (may_change || state.jobs.empty() || !table_.serves(state.row, state.arrivals.rate, state.arrivals.dispersion))) {
+  const bool due = !boosted_ || state.now - boost_settled_ >= options_.dwell || state.jobs.empty() ||
+                   !table_.serves(state.row, state.arrivals.rate, state.arrivals.dispersion);
+  const bool late = !due && late_for_job(state);
+  if (options_.boost && (due || late)) {
     const auto boost = job_boost(state, table_, by_rate_, options_.enough, options_.actuation_energy, options_.min_gain);
+    // Nobody hurries to a row where the job would be late too.
+    if (late && !(boost && boost->cost.in_time)) return std::nullopt;
     if (boost) {
       if (boost->row != state.row) boost_settled_ = state.now;
       boosted_ = true;
@@ -106,6 +110,14 @@ std::optional<RowChoice::Answer> LoadAdaptive::decide(const ServingState& state)
   }
   if (boosted_) return std::nullopt;
   return to(state, by_rate_, why_, up_ ? switches_.up : switches_.down);
+}
+
+/// Will a job end after its deadline in the row in force?
+bool LoadAdaptive::late_for_job(const ServingState& state) const {
+  if (std::none_of(state.jobs.begin(), state.jobs.end(), [](const PendingJob& job) { return job.spec->deadline.has_value(); }))
+    return false;
+  const auto cost = job_cost(state, table_, state.row, by_rate_);
+  return cost && !cost->in_time;
 }
 
 /// What the state says that the table was not made for.

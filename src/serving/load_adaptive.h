@@ -65,6 +65,7 @@ class LoadAdaptive final : public RowChoice {
   Seconds dwell() const;
   Joules gain(Watts here, Watts there) const;
   bool worth(std::size_t from, std::size_t to, double rate) const;
+  bool late_for_job(const ServingState& state) const;
   void follow(const ServingState& state);
   std::optional<Answer> flee(const ServingState& state);
   bool serves(std::size_t row, const ArrivalEstimate& arrivals, double headroom) const;

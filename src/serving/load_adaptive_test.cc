@@ -8,6 +8,7 @@
 #include <map>
 #include <queue>
 #include <random>
+#include <tuple>
 
 #include "serving/core.h"
 #include "serving/job_boost.h"
@@ -321,6 +322,23 @@ TEST(JobBoost, AJobWithADeadlineGetsTheClocksThatMeetItAndElseTheFastest) {
     const auto table = LoadTable::make(costs(rows()), 700ms);
     const auto boost = job_boost(scene.at(0, 0.1, 3), *table, 3, 1.1, Joules(0), 0.01);
     EXPECT_DOUBLE_EQ(scene.all[boost ? boost->row : 3].speeds.gpu, speed) << deadline;
+  }
+}
+
+TEST(JobBoost, AJobThatFallsBehindIsHelpedAtOnceWhereAnythingHelps) {
+  // 10 s of work due at 18 s: the row of 0.7 does it in 14.3 s. At 4 s that is too slow if nothing has been done, and at 9 s any is.
+  for (const auto& [now, done, speed] : {std::tuple{4.0, 280L, 0.7}, {4.0, 0L, 1.0}, {9.0, 0L, 0.7}}) {
+    Scene scene;
+    scene.all[2].busy = Watts(20);  // never for energy
+    scene.all[1].busy = Watts(70);
+    scene.all[0].busy = Watts(80);
+    scene.submit(10, Time(18));
+    const auto c = choice();
+    const auto first = c->choose(scene.at(0, 0.1, 3));
+    ASSERT_TRUE(first && first->row == 2);
+    scene.jobs[0].items_done = done;
+    const auto then = c->choose(scene.at(now, 0.1, 2));
+    EXPECT_DOUBLE_EQ(scene.all[then ? then->row : 2].speeds.gpu, speed) << now << " s, " << done << " items done";
   }
 }
 
