@@ -93,8 +93,15 @@ void Submissions::give_up(Seconds now, const serving::Core& core) {
   const auto& records = core.records();
   const auto held = std::find_if(records.rbegin(), records.rend(), [](const auto& r) { return r.act == serving::Act::kHoldStep; });
   for (const auto& [id, index] : index_of_) {
-    outcomes_[index].why_not = fmt::format("given up after {}", duration_text(now));
-    if (held != records.rend()) outcomes_[index].why_not += "; at last, " + serving::sentence(*held);
+    std::string& why_not = outcomes_[index].why_not = fmt::format("given up after {}", duration_text(now));
+    const auto pending = core.jobs();
+    const auto job = std::find_if(pending.begin(), pending.end(), [id = id](const auto& one) { return one.id == id; });
+    if (job != pending.end() && !core.could_run(now, *job->spec)) {
+      why_not += fmt::format("; at {:.3g} requests/s its smallest step, of {} items, fits under the SLO at no row", core.arrivals(now).rate,
+                             job->spec->pieces.back());
+      continue;
+    }
+    if (held != records.rend()) why_not += "; at last, " + serving::sentence(*held);
   }
 }
 

@@ -40,6 +40,22 @@ class Adaptive final : public Policy {
     return decision;
   }
 
+  bool could_run(const ServingState& state, const JobSpec& job) const override {
+    if (!state.predictor->calibrated() || !(state.arrivals.seconds > 0.0)) return true;
+    ServingState free = state;  // the best there can be: nothing runs or waits
+    free.queue = {};
+    free.batch.reset();
+    free.step.reset();
+    free.applying.reset();
+    free.rested = Seconds(0);
+    for (free.row = 0; free.row < free.rows.size(); ++free.row) {
+      BatchTimes times(free, 1.0 - budget_, interference::Step{job.cost, job.pieces.front()});
+      const int cap = cap_with_room(free, times, false);
+      if (deadlines_hold(free, {job.cost, job.pieces.back()}, quantile_, cap, times)) return true;
+    }
+    return false;
+  }
+
  private:
   void admit(const ServingState& state, Decision& decision) const {
     const PendingJob* job = next_job(state);

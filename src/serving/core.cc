@@ -174,14 +174,23 @@ Result<Core::Submitted> Core::submit(Time now, JobSpec job) {
                   "calibrate first, or submit it without a deadline");
     }
     const Time end = earliest_end(now, job);
-    if (end > *job.deadline) {
+    const double rate = rate_.estimate(now).rate;
+    constexpr const char* kHint = "give it more time, or less to do";
+    if (!std::isfinite(end.count())) {
+      return fail(Errc::kOutOfRange, fmt::format("the job cannot end at all: {:.3g} requests/s leave nothing for it", rate), kHint);
+    }
+    if (!could_run(now, job)) {
       return fail(
           Errc::kOutOfRange,
-          std::isfinite(end.count())
-              ? fmt::format("the job cannot end in time: at {:.3g} requests/s it takes at least {:.3g} s, and it is due in {:.3g} s",
-                            rate_.estimate(now).rate, (end - now).count(), (*job.deadline - now).count())
-              : fmt::format("the job cannot end at all: {:.3g} requests/s leave nothing for it", rate_.estimate(now).rate),
-          "give it more time, or less to do");
+          fmt::format("the job cannot end at all: at {:.3g} requests/s its smallest step, of {} items, fits under the SLO at no row", rate,
+                      job.pieces.back()),
+          "allow smaller pieces of a step, or more time for an answer");
+    }
+    if (end > *job.deadline) {
+      return fail(Errc::kOutOfRange,
+                  fmt::format("the job cannot end in time: at {:.3g} requests/s it takes at least {:.3g} s, and it is due in {:.3g} s",
+                              rate, (end - now).count(), (*job.deadline - now).count()),
+                  kHint);
     }
   }
   PendingJob pending;

@@ -81,8 +81,12 @@ class Core {
     JobId id = 0;
     std::vector<Action> actions;
   };
-  /// Errors: kInvalid for sizes that do not divide; kOutOfRange where the job's deadline cannot be met, saying the earliest time that can.
+  /// Errors: kInvalid for sizes that do not divide; kOutOfRange where the job's deadline cannot be met, saying the earliest that could be,
+  /// or that no step of it fits under the SLO. It is what no schedule can do: a job that is taken may still be late, where keeping the SLO
+  /// leaves steps less than all the time that batches leave.
   Result<Submitted> submit(Time now, JobSpec job);
+  /// As Policy::could_run, at the rate seen by `now`: false says that no step of the job will begin while requests come as they do.
+  bool could_run(Time now, const JobSpec& job) const { return policy_->could_run(view(now), job); }
   std::vector<Action> pause(Time now, JobId job, bool paused);
   /// A step in progress ends first.
   std::vector<Action> cancel(Time now, JobId job);

@@ -177,6 +177,23 @@ TEST(Core, AJobThatCannotEndInTimeIsRefusedWithTheReason) {
   ASSERT_FALSE(never);
   EXPECT_EQ(never.error().code, Errc::kOutOfRange);
 
+  // A batch of one takes 2/32 s alone and 3/32 s beside a step, and nobody knows when the next request comes.
+  CoreOptions tight = options_of(Seconds(0.08), 1);
+  tight.expected_rate = 2.0;
+  const auto job = fake_job(64, 1, {64, 32}, Time(1e9));
+  Core nowhere = core_of("adaptive", tight);
+  EXPECT_FALSE(nowhere.could_run(Time(0), job));
+  const auto held = nowhere.submit(Time(0), job);
+  ASSERT_FALSE(held);
+  EXPECT_EQ(held.error().code, Errc::kOutOfRange);
+  EXPECT_THAT(held.error().what, HasSubstr("its smallest step, of 32 items, fits under the SLO at no row"));
+  EXPECT_TRUE(core_of("greedy", tight).submit(Time(0), job)) << "it runs any step at once";
+  CoreOptions two = tight;
+  two.rows.push_back(fake_row(4.0, 1));
+  EXPECT_TRUE(core_of("adaptive", two).submit(Time(0), job)) << "four times as fast";
+  tight.slo = Seconds(1);
+  EXPECT_TRUE(core_of("adaptive", tight).submit(Time(0), job));
+
   Core unknown = core_of("adaptive", options_of(Seconds(1), 1), nullptr, false);
   EXPECT_FALSE(unknown.submit(Time(0), fake_job(10, 1, {10}, Time(100)))) << "nobody can say";
   EXPECT_TRUE(unknown.submit(Time(0), fake_job(10, 1, {10})));

@@ -40,6 +40,12 @@ class Policy {
  public:
   virtual ~Policy() = default;
   virtual Decision decide(const ServingState& state) const = 0;
+  /// Can a step of the job begin, in some row, at the rate requests come now? false: it would be held back in each, even with nobody
+  /// waiting. true where that cannot be told. Of `state` only the rows, what is known of the arrivals, SLO and predictor are looked at.
+  virtual bool could_run(const ServingState& state, const JobSpec& job) const {
+    (void)state, (void)job;
+    return true;
+  }
 
  protected:
   Policy() = default;
