@@ -15,6 +15,7 @@
 #include "cli/rows_of_study.h"
 #include "engine/graph_cost.h"
 #include "engine/hash.h"
+#include "engine/kserve.h"
 #include "engine/simulated.h"
 #include "replay/job.h"
 #include "report/profile.h"
@@ -237,6 +238,10 @@ Result<std::shared_ptr<Backend>> ServeMachine::engine(const ServeFlags& flags, c
   if (board_) {
     TRY(const auto precision, simulation::find_precision(flags.precision));
     TRY(auto backend, open_simulated_backend(*board_, {.network = flags.model, .precision = precision}));
+    return std::shared_ptr<Backend>(std::move(backend));
+  }
+  if (!flags.upstream.empty()) {
+    TRY(auto backend, open_kserve({.url = flags.upstream, .model = path, .version = ""}));
     return std::shared_ptr<Backend>(std::move(backend));
   }
   EngineOptions options{.threads = flags.threads, .provider = flags.provider, .dimensions = {}, .inputs = {}};
