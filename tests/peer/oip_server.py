@@ -69,6 +69,7 @@ def write(name, datatype, shape, values, binary):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes
 
     def log_message(self, *_):
         pass
