@@ -44,6 +44,7 @@ void add_replay(CLI::App& app, Cli& cli);
 void add_sweep(CLI::App& app, Cli& cli);
 void add_watchdog(CLI::App& app, Cli& cli);
 void add_interference(CLI::App& app, Cli& cli);
+void add_job(CLI::App& app, Cli& cli);
 void add_serve(CLI::App& app, Cli& cli);
 void add_load(CLI::App& app, Cli& cli);
 

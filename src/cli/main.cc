@@ -41,12 +41,13 @@ int main(int argc, char** argv) {
   add_sweep(app, cli);
   add_watchdog(app, cli);
   add_interference(app, cli);
+  add_job(app, cli);
   add_serve(app, cli);
   add_load(app, cli);
-  // What stands behind "measure ... --" is another program's, whatever it looks like.
+  // What stands behind "measure ... --" and "job submit ... --" is another program's, whatever it looks like.
   const auto is = [](std::string_view text) { return [text](const char* word) { return word == text; }; };
   char** mark = std::find_if(argv + 1, argv + argc, is("--"));
-  if (std::find_if(argv + 1, mark, is("measure")) == mark) mark = argv + argc;
+  if (std::find_if(argv + 1, mark, is("measure")) == mark && std::find_if(argv + 1, mark, is("submit")) == mark) mark = argv + argc;
   if (mark != argv + argc) cli.words.emplace(mark + 1, argv + argc);
   try {
     app.parse(static_cast<int>(mark - argv), argv);

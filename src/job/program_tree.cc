@@ -113,7 +113,11 @@ Result<std::unique_ptr<ProgramTree>> ProgramTree::start(const Spec& spec, const 
                                                         const Options& options) {
   static std::atomic<unsigned> count{0};
   if (spec.command.empty()) return fail(Errc::kInvalid, "start the job: it has no command");
-  TRY(const std::string program, find_program(spec.command.front()));
+  const std::string& place = spec.folder.empty() ? folder : spec.folder;
+  const std::string& word = spec.command.front();
+  // "./train" is meant from where it runs, not from where we do.
+  const bool from_place = word.find('/') != std::string::npos && word.front() != '/';
+  TRY(const std::string program, find_program(from_place ? place + "/" + word : word));
   TRY(const auto user, current_job_user());
   TRY_STATUS(make_job_folder(folder, user));
   const Descriptor out(::open(output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -144,7 +148,6 @@ Result<std::unique_ptr<ProgramTree>> ProgramTree::start(const Spec& spec, const 
   }
   std::vector<std::string> arguments = spec.command, variables = environment_with(changes);
   const std::vector<char*> argv = pointers(arguments), envp = pointers(variables);
-  const std::string& place = spec.folder.empty() ? folder : spec.folder;
   std::vector<std::string> folders = tree->group_.folders();
   folders.insert(folders.end(), options.folders.begin(), options.folders.end());
   const std::string way_out = way_out_of_quota(*tree->files_);

@@ -87,6 +87,17 @@ TEST_P(ProgramTrees, SayWhatCouldNotBeStarted) {
   EXPECT_NE(nowhere.error().what.find("/no/such/folder"), std::string::npos);
 }
 
+TEST_P(ProgramTrees, FindARelativeProgramWhereItRuns) {
+  std::ofstream(folder_ / "train") << "#!/bin/sh\necho trained\n";
+  ::chmod((folder_ / "train").c_str(), 0755);
+  Spec spec{.command = {"./train"}};
+  spec.folder = folder_ / "";
+  auto tree = start(spec);
+  ASSERT_TRUE(tree) << tree.error().text();
+  ASSERT_TRUE(ends(**tree));
+  EXPECT_EQ(folder_.read("out"), "trained\n");
+}
+
 TEST_P(ProgramTrees, DoNothingWhileTheyAreHeld) {
   // It has a child in a session of its own that counts, and itself counts; both must stop.
   auto tree = start(shell("setsid sh -c 'while :; do echo -n x >> ../count; done' & while :; do echo -n y >> ../count; done"));
