@@ -73,7 +73,7 @@ class Jobs {
       }
       const auto table = job_table(answer.body);
       if (!table) return complain(table.error(), kExitFailure);
-      fmt::print("{}\n", *table);
+      fmt::print("{}", *table);
       return kExitOk;
     });
   }

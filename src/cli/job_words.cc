@@ -62,11 +62,11 @@ Result<double> parse_bytes(const std::string& text) {
     unit.pop_back();
   }
   constexpr std::string_view kUnits = "KMGT";
-  const auto power = unit.empty() ? 0 : kUnits.find(unit) + 1;
-  if (error != std::errc() || !(number > 0.0) || !std::isfinite(number) || unit.size() > 1 || power > kUnits.size()) {
+  const auto letter = kUnits.find(unit);
+  if (error != std::errc() || !(number > 0.0) || !std::isfinite(number) || unit.size() > 1 || letter == std::string_view::npos) {
     return fail(Errc::kInvalid, fmt::format("'{}' is no size", text), "as in 512M or 1.5G");
   }
-  return number * std::pow(1024.0, static_cast<double>(power));
+  return number * std::pow(1024.0, unit.empty() ? 0.0 : static_cast<double>(letter + 1));
 }
 
 Result<job::Spec> spec_from(const JobWords& words) {
@@ -99,7 +99,7 @@ Result<std::string> job_table(std::string_view text) {
   const auto jobs = answer.is_object() ? answer.find("jobs") : answer.end();
   if (!answer.is_object() || jobs == answer.end() || !jobs->is_array())
     return fail(Errc::kCorrupt, "the server's answer is no list of jobs");
-  if (jobs->empty()) return std::string("No jobs.");
+  if (jobs->empty()) return std::string("No jobs.\n");
   std::vector<std::vector<std::string>> rows{{"id", "name", "state", "kind", "steps", "why"}};
   for (const json& job : *jobs) {
     if (!job.is_object()) return fail(Errc::kCorrupt, "the server's answer is no list of jobs");

@@ -63,8 +63,8 @@ TEST(JobTable, AlignsWhatTheServerSays) {
   EXPECT_EQ(*table,
             "id  name       state    kind    steps     why\n"
             " 1  update     waiting  step    3 of 100  a batch is due\n"
-            "12  ./train x  done     signal  7          [2J");
-  EXPECT_EQ(job_table(R"({"jobs": []})"), "No jobs.");
+            "12  ./train x  done     signal  7          [2J\n");
+  EXPECT_EQ(job_table(R"({"jobs": []})"), "No jobs.\n");
 }
 
 TEST(JobTable, OfGarbageIsAnError) {

@@ -124,9 +124,11 @@ class HttpUpstream final : public Upstream {
     }
     http::response_parser<http::string_body> parser;
     parser.body_limit(largest_answer_);
-    if (const auto error = connection.wait([&](auto handler) { http::async_read(stream, connection.buffer, parser, handler); })) {
-      return trouble(error, "read from", !parser.got_some());
-    }
+    // The head by itself: Beast forgets its limit where head and body come together.
+    auto read = connection.wait([&](auto handler) { http::async_read_header(stream, connection.buffer, parser, handler); });
+    if (!read && parser.content_length().value_or(0) > largest_answer_) read = http::error::body_limit;
+    if (!read) read = connection.wait([&](auto handler) { http::async_read(stream, connection.buffer, parser, handler); });
+    if (read) return trouble(read, "read from", !parser.got_some());
     connection.used = parser.get().keep_alive();
     UpstreamAnswer answer;
     answer.status = parser.get().result_int();
@@ -151,7 +153,8 @@ class HttpUpstream final : public Upstream {
     return {};
 #else
     std::vector<asio::ip::tcp::endpoint> ends;
-    for (const auto& entry : asio::ip::tcp::resolver(context).resolve(url_.host, std::to_string(url_.port), error)) ends.push_back(entry.endpoint());
+    for (const auto& entry : asio::ip::tcp::resolver(context).resolve(url_.host, std::to_string(url_.port), error))
+      ends.push_back(entry.endpoint());
     return ends;
 #endif
   }
