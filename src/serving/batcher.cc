@@ -55,7 +55,8 @@ class Planner {
     for (const Request& request : state_.queue) {
       if (state_.now > request.deadline) {
         plan_.drops.push_back({request.id, Cause::kExpired});
-      } else if (rules_.drop_hopeless && start + times_.mixed_median(1, step_left(start, false)) > request.deadline + kInstant) {
+      } else if (rules_.drop_hopeless && !untried(request) &&
+                 start + times_.mixed_median(1, step_left(start, false)) > request.deadline + kInstant) {
         plan_.drops.push_back({request.id, Cause::kHopeless});
       } else {
         return;  // those behind it have more time
@@ -63,6 +64,11 @@ class Planner {
     }
   }
 
+  /// It has all of its time and the device is free: if even so it is predicted late, the prediction is what is in doubt, and only a batch
+  /// that runs can put it right.
+  bool untried(const Request& request) const {
+    return !state_.batch && !state_.step && request.deadline - state_.now >= state_.slo - kInstant;
+  }
   /// How long the step that runs now would go on beside a batch that starts then.
   Seconds step_left(Time start, bool bound) {
     if (!rules_.sees_steps || !state_.step) return Seconds(0);

@@ -254,6 +254,7 @@ class CoreOracle {
       case Cause::kHopeless:
         if (rules_.any_drop) break;
         if (!rules_.hopeless) blame("request {} dropped as hopeless by a policy that predicts nothing", what.request);
+        if (!batch_ && !step_ && left >= slo_.count()) blame("request {} dropped untried, with all of its time left", what.request);
         if (const double needed = earliest_end(now, core) - now.count(); needed <= left)
           blame("request {} dropped as hopeless with {} s left for {} s", what.request, left, needed);
         break;

@@ -161,6 +161,12 @@ TEST(Policies, DropOnlyTheHopeless) {
            Cause::kFull,
            {},
            {{1, Cause::kHopeless}}});
+    // With all of its time left and the device free, only a batch that runs can say that the prediction is wrong.
+    const Decision tried = Scene{.policy = policy, .slack = {late}, .slo = late}.decide();
+    EXPECT_EQ(tried.batch, 1) << policy;
+    EXPECT_THAT(tried.drops, IsEmpty()) << policy;
+    EXPECT_EQ((Scene{.policy = policy, .slack = {beside(1) - kMicro}, .slo = beside(1) - kMicro, .step_ends = 1.0}.decide().batch), 0)
+        << policy;
     // Nor is a batch overdue for ever.
     check({"behind a batch that should have ended",
            {.policy = policy, .slack = {alone(1)}, .batch_ends = -3.0},
