@@ -22,6 +22,7 @@
 #include "server/live.h"
 #include "server/sampler.h"
 #include "server/warm_up.h"
+#include "study/stale.h"
 
 namespace polythrottle {
 namespace {
@@ -138,6 +139,14 @@ class Server {
       if (!took) log_.event("configuration refused", {{"why", took.error().text()}});
       return took && *took;
     };
+    options.costs = rows->costs;
+    const auto stale = [&](const std::string& reason) {
+      log_.event("what was measured no longer holds", {{"why", reason}});
+      if (rows->study.empty()) return;
+      const auto marked = mark_stale(rows->study, {reason, host.clock.wall_seconds()});
+      if (!marked) log_.event("the study could not be marked stale", {{"why", marked.error().text()}});
+    };
+    options.stale = [&](const serving::DriftGuard::Stale& found) { stale(found.reason); };
     server::Dispatcher dispatcher(host.clock, options, (*policy)->make({.budget = f_.serve.budget, .wait = !f_.serve.no_wait}),
                                   std::move(*predictor), rows->choice ? rows->choice() : nullptr, *backend);
     std::optional<server::Sampler> sampler;
@@ -178,8 +187,8 @@ class Server {
     live.knobs = [&] {
       auto knobs = device.knobs();
       if (device.rival()) {
-        log_.event("somebody else wrote a knob", {});
         dispatcher.alarm(serving::Alarm::kRival);
+        stale("somebody else wrote a knob");
       }
       return knobs;
     };
@@ -196,9 +205,12 @@ class Server {
     (*fronts)->stop(Seconds(2));
     service.publish();
     const auto last = service.snapshot();
-    log_.event(
-        "stopped",
-        {{"requests", std::to_string(last->requests)}, {"answered", std::to_string(last->answered)}, {"late", std::to_string(last->late)}});
+    std::vector<std::pair<std::string, std::string>> counts = {{"requests", std::to_string(last->requests)},
+                                                               {"answered", std::to_string(last->answered)},
+                                                               {"late", std::to_string(last->late)},
+                                                               {"failed", std::to_string(last->failed)}};
+    for (const auto& [cause, count] : last->drops) counts.emplace_back("dropped, " + cause, std::to_string(count));
+    log_.event("stopped", counts);
     if (!device.give_back()) return kExitFailure;
     return kExitOk;
   }

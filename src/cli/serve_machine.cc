@@ -55,13 +55,19 @@ int batch_of(const Config& config, int otherwise) {
   return static_cast<int>(std::max(1.0, config.number("batch").value_or(static_cast<double>(otherwise))));
 }
 
+bool is_study(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string magic(16, ' ');
+  return file.read(magic.data(), 16) && magic == std::string("SQLite format 3\0", 16);
+}
+
 /// A study's best or a profile's setting, whichever the file is.
 Result<Profile> read_profile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return tl::unexpected<Error>(system_error("read " + path, errno));
   std::ostringstream text;
   text << file.rdbuf();
-  if (text.str().starts_with(std::string("SQLite format 3\0", 16))) {
+  if (is_study(path)) {
     TRY(const auto summary, summarize_file({.study = path, .slo = {}, .constraints = {}}, std::nullopt));
     return profile_of(summary);
   }
@@ -130,7 +136,13 @@ Result<ServeRows> ServeMachine::board_rows(const ServeFlags& flags, Seconds slo)
   TRY(const auto nominal, replay::Nominal::make(board_->board().name, flags.model, precision));
   const std::string word = flags.config.empty() ? "tuned" : flags.config == "as-found" ? "reference" : flags.config;
   TRY(auto config, replay_config(word, nominal, precision, slo, flags.rate, !flags.no_wait));
-  return ServeRows{std::move(config.rows), config.row, std::move(config.row_choice), std::move(config.origin), {}};
+  return ServeRows{.rows = std::move(config.rows),
+                   .costs = std::move(config.costs),
+                   .study = {},
+                   .row = config.row,
+                   .choice = std::move(config.row_choice),
+                   .origin = std::move(config.origin),
+                   .program = {}};
 }
 
 Result<ServeRows> ServeMachine::study_rows(const ServeFlags& flags, Seconds slo) {
@@ -157,6 +169,8 @@ Result<ServeRows> ServeMachine::study_rows(const ServeFlags& flags, Seconds slo)
     TRY_STATUS(serving::LoadAdaptive::make(options, slo));
     out.origin = fmt::format("load-adaptive, {} rows of {}", rows.rows.size(), path);
     out.rows = std::move(rows.rows);
+    out.costs = std::move(rows.costs);
+    out.study = path;
     out.row = rows.tuned;
     out.choice = [options, slo] { return std::move(*serving::LoadAdaptive::make(options, slo)); };
     return out;
@@ -165,6 +179,14 @@ Result<ServeRows> ServeMachine::study_rows(const ServeFlags& flags, Seconds slo)
   row.config = profile.settings;
   row.max_batch = batch_of(profile.program, flags.batch);
   row.config.set("batch", static_cast<double>(row.max_batch));
+  if (is_study(path)) {
+    out.study = path;
+    // What a study lacks for serving by load (idle power, say) may be lacking here too; then nothing is watched.
+    if (auto measured = rows_of_study(path, slo, serving_model(!flags.no_wait));
+        measured && measured->rows[measured->tuned].config == row.config) {
+      out.costs = {std::move(measured->costs[measured->tuned])};
+    }
+  }
   out.rows = {std::move(row)};
   out.origin = "best of " + path;
   return out;

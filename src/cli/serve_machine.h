@@ -16,6 +16,7 @@
 #include "knob/lease.h"
 #include "platform/platform.h"
 #include "server/snapshot.h"
+#include "serving/load_table.h"
 #include "serving/row_choice.h"
 #include "serving/state.h"
 
@@ -34,6 +35,8 @@ struct ServeFlags {
 /// Rows of the core and how it goes from one to another.
 struct ServeRows {
   std::vector<serving::Row> rows;
+  std::vector<serving::RowCost> costs;  ///< what was measured of them; empty: nothing that a batch could be held against
+  std::string study;                    ///< it comes from; "" for none
   std::size_t row = 0;
   std::function<std::unique_ptr<serving::RowChoice>()> choice;  ///< empty: it stays
   std::string origin;                                           ///< for people

@@ -8,9 +8,9 @@
 
 #include "replay/account.h"
 #include "replay/duration.h"
-#include "replay/row_watch.h"
 #include "replay/submissions.h"
 #include "replay/under_way.h"
+#include "serving/row_watch.h"
 
 namespace polythrottle::replay {
 namespace {
@@ -46,7 +46,7 @@ class Run {
   Result<ReplayResult> go() {
     TRY(network_, simulation::find_network(options_.network));
     if (!options_.costs.empty()) {
-      TRY(watch_, RowWatch::make(options_.costs, slo_));
+      TRY(watch_, serving::RowWatch::make(options_.costs, slo_));
     }
     int since_progress = 0;
     while (!finished()) {
@@ -231,7 +231,7 @@ class Run {
   std::unique_ptr<serving::Core> core_;
   const simulation::Network* network_ = nullptr;
   UnderWay under_way_;
-  std::optional<RowWatch> watch_;
+  std::optional<serving::RowWatch> watch_;
   Submissions jobs_;
   Arrivals arrivals_;
   Account account_;

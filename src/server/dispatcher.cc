@@ -68,6 +68,10 @@ Dispatcher::Dispatcher(Clock& clock, DispatcherOptions options, std::unique_ptr<
   counts_.batch = size_histogram();
   counts_.error.bounds = {0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.5, 2.0, 5.0};
   counts_.error.counts.assign(counts_.error.bounds.size() + 1, 0);
+  if (!options_.costs.empty()) {
+    // Without a row that meets the SLO there is nothing to hold batches against.
+    if (auto watch = serving::RowWatch::make(options_.costs, options_.core.slo)) watch_ = std::move(*watch);
+  }
   engine_ = std::jthread([this](std::stop_token stop) { run_batches(std::move(stop)); });
   rows_ = std::jthread([this](std::stop_token stop) { run_rows(std::move(stop)); });
   time_ = std::jthread([this](std::stop_token stop) { run_timer(std::move(stop)); });
@@ -170,6 +174,12 @@ bool Dispatcher::quiet() const {
   return items_.empty() && to_run_.empty() && core_.idle();
 }
 
+void Dispatcher::program_beside(bool begins) {
+  const std::lock_guard lock(mutex_);
+  beside_ += begins ? 1 : -1;
+  ++upsets_;
+}
+
 interference::Speeds Dispatcher::speeds() const {
   const std::lock_guard lock(mutex_);
   return options_.core.rows[core_.row()].speeds;
@@ -202,6 +212,8 @@ void Dispatcher::perform(std::vector<serving::Action> actions, Calls& calls) {
       batches_.notify_one();
     } else if (const auto* const step = std::get_if<serving::RunStep>(&action)) {
       ++counts_.permits;
+      ++beside_;
+      ++upsets_;
       counts_.items += static_cast<std::uint64_t>(step->items);
       const auto found = jobs_.find(step->job);
       const auto done = [this, id = step->id, job = step->job](bool well) { step_done(id, job, well); };
@@ -220,6 +232,7 @@ void Dispatcher::perform(std::vector<serving::Action> actions, Calls& calls) {
              calls);
     } else if (const auto* const apply = std::get_if<serving::Apply>(&action)) {
       to_apply_ = apply->row;
+      ++upsets_;
       changes_.notify_one();
     } else if (const auto* const wake = std::get_if<serving::WakeAt>(&action)) {
       wake_ = wake->when;
@@ -267,6 +280,15 @@ void Dispatcher::refuse(const std::shared_ptr<Entry>& entry, Failure failure, Ca
   calls.push_back([answer = std::exchange(entry->answer, nullptr), failure = std::move(failure)]() mutable {
     answer(tl::unexpected<Failure>(std::move(failure)));
   });
+}
+
+// With the lock held. A batch after a rest meets cold caches and fallen clocks, and says nothing of what was measured back to back.
+void Dispatcher::watch(const Batch& batch, Seconds began, Seconds ended, Calls& calls) {
+  if (!watch_ || beside_ > 0 || to_apply_ || batch.upset != upsets_ || began - last_end_ > ended - began) return;
+  const auto alarm = watch_->batch_done(ended, core_.row(), batch.size, ended - began);
+  if (!alarm) return;
+  perform(core_.on_alarm(ended, *alarm), calls);
+  if (options_.stale && watch_->stale()) calls.push_back([tell = options_.stale, stale = *watch_->stale()] { tell(stale); });
 }
 
 // With the lock held. Answers what is complete.
@@ -325,6 +347,7 @@ void Dispatcher::run_batches(std::stop_token stop) {
     Batch batch = std::move(to_run_.front());
     to_run_.pop_front();
     const auto backend = backend_;
+    batch.upset = upsets_;
     lock.unlock();
     const Seconds began = now();
     std::vector<Slice> slices;
@@ -346,7 +369,10 @@ void Dispatcher::run_batches(std::stop_token stop) {
       lock.lock();
     } else {
       lock.lock();
+      const Seconds ended = now();
+      if (outputs) watch(batch, began, ended, calls);
       finish(batch, std::move(outputs), began, calls);
+      last_end_ = ended;
     }
     perform(core_.on_batch_done(now(), batch.id), calls);
     lock.unlock();
@@ -359,6 +385,8 @@ void Dispatcher::step_done(serving::StepId step, serving::JobId job, bool done) 
   Calls calls;
   {
     const std::lock_guard lock(mutex_);
+    --beside_;
+    ++upsets_;
     perform(core_.on_step_done(now(), step), calls);
     if (!done && jobs_.erase(job) != 0) perform(core_.cancel(now(), job), calls);
   }
@@ -378,6 +406,7 @@ void Dispatcher::run_rows(std::stop_token stop) {
       well = false;
     }
     lock.lock();
+    ++upsets_;
     Calls calls;
     perform(core_.on_applied(now(), row, well), calls);
     lock.unlock();

@@ -17,6 +17,7 @@
 #include "host/host.h"
 #include "server/service.h"
 #include "serving/core.h"
+#include "serving/row_watch.h"
 
 namespace polythrottle::server {
 
@@ -26,6 +27,10 @@ struct DispatcherOptions {
   /// there is one row.
   std::function<bool(const serving::Row& row)> apply;
   bool upstream = false;  ///< the engine is another server: its failures are kUpstream
+  /// What was measured of each row: batches that run alone, one behind the other, are held against it. Empty: nothing is.
+  std::vector<serving::RowCost> costs;
+  /// Told once, on any thread, that what was measured no longer holds. The core has heard of it.
+  std::function<void(const serving::DriftGuard::Stale& stale)> stale;
 };
 
 /// What a step of a job is answered with: how long it took, or that it failed and the job with it.
@@ -65,6 +70,8 @@ class Dispatcher {
   void learn(const interference::Samples& samples);
   /// No request waits or runs.
   bool quiet() const;
+  /// A program that the core does not know to be working shares the machine, or has ended: what it slows down is no drift.
+  void program_beside(bool begins);
   /// Clocks of the row in force.
   interference::Speeds speeds() const;
 
@@ -98,6 +105,7 @@ class Dispatcher {
     std::size_t size = 0;
     std::vector<Part> parts;
     std::optional<Seconds> predicted;
+    std::uint64_t upset = 0;  // upsets_ when it began
   };
   struct RunningJob {
     RunStep run;
@@ -109,6 +117,7 @@ class Dispatcher {
   void perform(std::vector<serving::Action> actions, Calls& calls);
   Batch gather(const serving::RunBatch& action);
   void refuse(const std::shared_ptr<Entry>& entry, Failure failure, Calls& calls);
+  void watch(const Batch& batch, Seconds began, Seconds ended, Calls& calls);
   void finish(Batch& batch, Result<std::vector<std::vector<Tensor>>> outputs, Seconds began, Calls& calls);
   void step_done(serving::StepId step, serving::JobId job, bool done);
   void run_batches(std::stop_token stop);
@@ -129,6 +138,10 @@ class Dispatcher {
   std::optional<std::size_t> to_apply_;
   std::optional<serving::Time> wake_;
   bool stopping_ = false;
+  std::optional<serving::RowWatch> watch_;
+  std::uint64_t upsets_ = 0;  // steps, changes of the row and programs beside that began or ended
+  int beside_ = 0;            // steps and programs that run now
+  Seconds last_end_{-1e9};    // of a batch
   Snapshot counts_;
   ModelStatistics statistics_;
   std::vector<double> latencies_;

@@ -12,7 +12,9 @@ namespace polythrottle::server {
 namespace {
 
 using testing::Each;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Le;
 
 class DispatcherTest : public testing::Test {
@@ -186,6 +188,59 @@ TEST_F(DispatcherTest, AJobRunsItsStepsWhileNothingIsServed) {
   ASSERT_TRUE(id);
   all.get_future().wait();
   while (dispatcher_->items_left(*id)) std::this_thread::yield();
+}
+
+/// Time passes only where the test lets it, and may be read on any thread.
+class SteppedClock : public Clock {
+ public:
+  TimePoint now() const override { return TimePoint(Seconds(now_.load())); }
+  double wall_seconds() const override { return 1.7e9 + now_.load(); }
+  Seconds process_cpu() const override { return Seconds(0); }
+  void sleep_until(TimePoint) override {}
+  std::unique_ptr<Ticker> every(Seconds, std::function<void()>) override { return nullptr; }
+  void advance(double seconds) { now_.store(now_.load() + seconds); }
+
+ private:
+  std::atomic<double> now_ = 0.0;
+};
+
+/// A row of which 100 ms a batch were measured; what the guard says after each of `batches`, that take `seconds`.
+std::vector<std::string> alarms(double seconds, bool program, double rest = 0.0) {
+  SteppedClock clock;
+  auto backend = std::make_shared<FakeBackend>();
+  backend->failing = [&](std::span<const Slice>) -> Status {
+    clock.advance(seconds);
+    return {};
+  };
+  std::vector<std::string> heard;
+  DispatcherOptions options;
+  options.core.slo = Seconds(10);
+  options.core.rows.resize(1);
+  options.costs = {{.batches = {serving::straight_curve(1, Seconds(0.1), Seconds(0.1), Watts(1), Watts(2))}}};
+  options.stale = [&](const serving::DriftGuard::Stale& stale) { heard.push_back(stale.reason); };
+  const auto predictor = *interference::find_predictor("physical");
+  Dispatcher dispatcher(clock, options, (*serving::find_policy("inference-only"))->make({.wait = false}), predictor->make({.macs = 1e6}),
+                        nullptr, backend);
+  if (program) dispatcher.program_beside(true);
+  for (int i = 0; i < 300; ++i) {
+    std::promise<void> answered;
+    dispatcher.infer({"", {fake_input(1, 1.0f)}, {}, {}}, 1, [&](const InferResult&) { answered.set_value(); });
+    answered.get_future().wait();
+    clock.advance(rest);
+  }
+  dispatcher.stop(Seconds(1));
+  return heard;
+}
+
+TEST(DispatcherDrift, BatchesOutOfTheirBandAreSaidOnce) {
+  EXPECT_THAT(alarms(0.2, false), ElementsAre(HasSubstr("latency left the band")));
+  EXPECT_THAT(alarms(0.05, false), ElementsAre(HasSubstr("latency left the band")));
+}
+
+TEST(DispatcherDrift, BatchesThatWereNotMeasuredSoSayNothing) {
+  EXPECT_THAT(alarms(0.1, false), IsEmpty());
+  EXPECT_THAT(alarms(0.2, true), IsEmpty());        // somebody shares the machine
+  EXPECT_THAT(alarms(0.2, false, 5.0), IsEmpty());  // each after a rest
 }
 
 }  // namespace

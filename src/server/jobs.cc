@@ -30,6 +30,7 @@ struct Jobs::Entry {
   std::optional<int> permit;           // items the core lets it do ...
   StepDone done;                       // ... and whom to tell
   std::condition_variable_any changed;
+  std::uint64_t turn = 0;       // goes up when a run ends: permits for an earlier one are of no use
   job::Job* program = nullptr;  // while the thread has one
 };
 
@@ -113,6 +114,7 @@ void Jobs::run(const std::shared_ptr<Entry>& entry, std::stop_token stop) {
                         : Result<std::unique_ptr<job::Job>>(tl::unexpected<Error>(kind.error()));
     if (started) {
       program = std::move(*started);
+      dispatcher_.program_beside(true);
       {
         const std::lock_guard lock(mutex_);
         entry->program = program.get();
@@ -125,11 +127,15 @@ void Jobs::run(const std::shared_ptr<Entry>& entry, std::stop_token stop) {
     } else {
       outcome = tl::unexpected<Error>(started.error());
     }
-  }  // whatever is left of the program ends here
+    const bool ran = program != nullptr;
+    program.reset();  // whatever is left of it ends here
+    if (ran) dispatcher_.program_beside(false);
+  }
   std::optional<serving::JobId> core;
   StepDone done;
   {
     const std::lock_guard lock(mutex_);
+    ++entry->turn;
     core = std::exchange(entry->core, std::nullopt);
     done = std::exchange(entry->done, nullptr);
     entry->permit.reset();
@@ -204,12 +210,18 @@ Status Jobs::serve_steps(const std::shared_ptr<Entry>& entry, job::Job& program,
       const double passed = clock_.wall_seconds() - entry->status.submitted;
       spec.deadline = *entry->status.spec.deadline - Seconds(passed);
     }
-    TRY(const auto core, dispatcher_.submit(spec, [this, entry](int items, StepDone done) {
-      const std::lock_guard lock(mutex_);
-      entry->permit = items;
-      entry->done = std::move(done);
-      entry->changed.notify_all();
-    }));
+    const auto let = [this, entry, turn = entry->turn](int items, StepDone done) {
+      {
+        const std::lock_guard lock(mutex_);
+        if (entry->turn == turn) {
+          entry->permit = items;
+          entry->done = std::exchange(done, nullptr);
+          entry->changed.notify_all();
+        }
+      }
+      if (done) done(false);  // it ended meanwhile
+    };
+    TRY(const auto core, dispatcher_.submit(spec, let));
     bool paused = false;
     {
       const std::lock_guard lock(mutex_);

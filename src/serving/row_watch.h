@@ -1,5 +1,5 @@
 #pragma once
-// Feeds a drift guard with what a replay sees of its rows.
+// Feeds a drift guard with the batches of rows that were measured.
 
 #include <cstddef>
 #include <optional>
@@ -10,24 +10,24 @@
 #include "serving/drift_guard.h"
 #include "serving/load_table.h"
 
-namespace polythrottle::replay {
+namespace polythrottle::serving {
 
 /// Holds batches against what was measured of the rows (serving/drift_guard.h): a latency between that back to back and the slowest at any
 /// load is as expected, and what lies outside deviates. One thread.
 class RowWatch {
  public:
   /// `costs`: one per row. Errors: those of LoadTable::make.
-  static Result<RowWatch> make(std::span<const serving::RowCost> costs, Seconds slo);
+  static Result<RowWatch> make(std::span<const RowCost> costs, Seconds slo);
 
   /// A batch that ran alone in one row. The others say nothing of it, and are not to be told. An answer is an alarm, given once.
-  std::optional<serving::Alarm> batch_done(Seconds now, std::size_t row, std::size_t size, Seconds latency);
-  const std::optional<serving::DriftGuard::Stale>& stale() const { return guard_.stale(); }
+  std::optional<Alarm> batch_done(Seconds now, std::size_t row, std::size_t size, Seconds latency);
+  const std::optional<DriftGuard::Stale>& stale() const { return guard_.stale(); }
 
  private:
-  RowWatch(serving::LoadTable table, std::size_t rows);
+  RowWatch(LoadTable table, std::size_t rows);
 
-  serving::LoadTable table_;
-  serving::DriftGuard guard_;
+  LoadTable table_;
+  DriftGuard guard_;
 };
 
-}  // namespace polythrottle::replay
+}  // namespace polythrottle::serving
