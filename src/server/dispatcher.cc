@@ -11,6 +11,11 @@ namespace {
 
 constexpr std::size_t kMostLatencies = 100'000;  // kept for the page between two of its looks
 
+/// A wake-up or a batch that begins later than this is something that happens once in a long while; until so many were seen, what an idle
+/// Linux does without tuning stands for them.
+constexpr std::size_t kLags = 512;
+constexpr Seconds kFirstLag{0.002};
+
 std::uint64_t nanoseconds(Seconds time) { return time > Seconds(0) ? static_cast<std::uint64_t>(time.count() * 1e9) : 0; }
 
 /// Why a request was dropped, for the client.
@@ -64,6 +69,7 @@ Dispatcher::Dispatcher(Clock& clock, DispatcherOptions options, std::unique_ptr<
       options_(std::move(options)),
       core_(options_.core, std::move(policy), std::move(predictor), std::move(rows)),
       backend_(std::move(backend)) {
+  lagged(kFirstLag);
   counts_.latency = counts_.queue = counts_.compute = latency_histogram();
   counts_.batch = size_histogram();
   counts_.error.bounds = {0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.5, 2.0, 5.0};
@@ -265,6 +271,7 @@ Dispatcher::Batch Dispatcher::gather(const serving::RunBatch& action) {
     }
   }
   const auto time = now();
+  batch.decided = time;
   for (auto& part : batch.parts) {
     part.inputs = rows_of(part.entry->request.inputs, part.first, part.count, part.entry->rows);
     if (!part.entry->started) part.entry->started = time;
@@ -280,6 +287,13 @@ void Dispatcher::refuse(const std::shared_ptr<Entry>& entry, Failure failure, Ca
   calls.push_back([answer = std::exchange(entry->answer, nullptr), failure = std::move(failure)]() mutable {
     answer(tl::unexpected<Failure>(std::move(failure)));
   });
+}
+
+// With the lock held. The longest of the last few hundred is what to reckon with, but for half the SLO: the rest of it is for the batch.
+void Dispatcher::lagged(Seconds lag) {
+  lags_.push_back(std::max(lag, Seconds(0)));
+  if (lags_.size() > kLags) lags_.pop_front();
+  core_.set_lag(std::min(*std::max_element(lags_.begin(), lags_.end()), options_.core.slo / 2));
 }
 
 // With the lock held. A batch after a rest meets cold caches and fallen clocks, and says nothing of what was measured back to back.
@@ -348,6 +362,7 @@ void Dispatcher::run_batches(std::stop_token stop) {
     to_run_.pop_front();
     const auto backend = backend_;
     batch.upset = upsets_;
+    lagged(now() - batch.decided);
     lock.unlock();
     const Seconds began = now();
     std::vector<Slice> slices;
@@ -430,6 +445,7 @@ void Dispatcher::run_timer(std::stop_token stop) {
     }
     wake_.reset();
     Calls calls;
+    lagged(now() - when);
     perform(core_.on_tick(now()), calls);
     lock.unlock();
     for (const auto& call : calls) call();

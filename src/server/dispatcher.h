@@ -106,6 +106,7 @@ class Dispatcher {
     std::vector<Part> parts;
     std::optional<Seconds> predicted;
     std::uint64_t upset = 0;  // upsets_ when it began
+    Seconds decided{0};
   };
   struct RunningJob {
     RunStep run;
@@ -117,6 +118,7 @@ class Dispatcher {
   void perform(std::vector<serving::Action> actions, Calls& calls);
   Batch gather(const serving::RunBatch& action);
   void refuse(const std::shared_ptr<Entry>& entry, Failure failure, Calls& calls);
+  void lagged(Seconds lag);
   void watch(const Batch& batch, Seconds began, Seconds ended, Calls& calls);
   void finish(Batch& batch, Result<std::vector<std::vector<Tensor>>> outputs, Seconds began, Calls& calls);
   void step_done(serving::StepId step, serving::JobId job, bool done);
@@ -142,6 +144,7 @@ class Dispatcher {
   std::uint64_t upsets_ = 0;  // steps, changes of the row and programs beside that began or ended
   int beside_ = 0;            // steps and programs that run now
   Seconds last_end_{-1e9};    // of a batch
+  std::deque<Seconds> lags_;  // between what was asked for and its beginning, newest last
   Snapshot counts_;
   ModelStatistics statistics_;
   std::vector<double> latencies_;

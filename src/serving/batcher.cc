@@ -41,7 +41,7 @@ class Planner {
     if (size == cap_) return run(size, Cause::kFull);
     if (size < there) return run(size, Cause::kShrunk);
     if (!rules_.wait || state_.draining) return run(size, Cause::kWorthNoWait);
-    const Time latest = state_.now + wait_for(size + 1, deadline - state_.now);
+    const Time latest = state_.now + wait_for(size + 1, deadline - state_.now) - state_.lag;
     if (state_.now >= latest - kInstant) return run(size, Cause::kDeadline);
     plan_.wake = latest;
     tell(size, Act::kWaitForMore, Cause::kRoomForMore);

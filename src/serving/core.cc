@@ -235,6 +235,7 @@ ServingState Core::view(Time now) const {
   state.applying = applying_;
   state.arrivals = rate_.estimate(now);
   if (!batch_ && !step_) state.rested = now - idle_since_;
+  state.lag = lag_;
   state.predictor = predictor_.get();
   return state;
 }

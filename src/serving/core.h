@@ -72,6 +72,8 @@ class Core {
   std::vector<Action> on_applied(Time now, std::size_t row, bool took_effect);
   std::vector<Action> on_tick(Time now);
   std::vector<Action> on_alarm(Time now, Alarm alarm);
+  /// How late the driver's machine may be in doing what it is asked to; at least 0. Waiting for more requests leaves room for it.
+  void set_lag(Seconds lag) { lag_ = lag; }
   /// For requests that come from now on.
   std::vector<Action> set_slo(Time now, Seconds slo);
   /// Nothing new is taken: what waits is answered, what comes is dropped (kDraining), jobs start no further step.
@@ -138,6 +140,7 @@ class Core {
   Time earliest_end(Time now, const JobSpec& job) const;
 
   CoreOptions options_;
+  Seconds lag_{0};
   std::unique_ptr<Policy> policy_;
   std::unique_ptr<interference::Predictor> predictor_;
   std::unique_ptr<RowChoice> row_choice_;

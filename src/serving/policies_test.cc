@@ -35,6 +35,7 @@ struct Scene {
   double beside_factor = 1.5;
   ArrivalEstimate arrivals{.seconds = 1e9};
   PolicyOptions options = {};
+  double lag = 0.0;  ///< s
 
   Decision decide() const {
     const Time now(8.0);
@@ -68,6 +69,7 @@ struct Scene {
     state.rows = rows;
     if (applying) state.applying = 1;
     state.arrivals = arrivals;
+    state.lag = Seconds(lag);
     state.predictor = &predictor;
     return find_policy(policy).value()->make(options)->decide(state);
   }
@@ -106,6 +108,13 @@ TEST(Policies, ServeByDeadlineAndWaitForMore) {
   const double latest = alone(2);  // with two, the deadline could still be met
   const BatchCase cases[] = {
       {"one with time waits until two would only just make it", {.slack = {1.0}}, 0, Act::kWaitForMore, Cause::kRoomForMore, 1.0 - latest},
+      {"and no longer than a machine that is late allows",
+       {.slack = {1.0}, .lag = 0.1},
+       0,
+       Act::kWaitForMore,
+       Cause::kRoomForMore,
+       0.9 - latest},
+      {"at the least one runs at once", {.slack = {latest + 0.05}, .lag = 0.1}, 1, Act::kBatch, Cause::kDeadline},
       {"a microsecond before that it still waits", {.slack = {latest + kMicro}}, 0, Act::kWaitForMore, Cause::kRoomForMore, kMicro},
       {"at that moment it runs", {.slack = {latest}}, 1, Act::kBatch, Cause::kDeadline},
       {"and a microsecond later", {.slack = {latest - kMicro}}, 1, Act::kBatch, Cause::kDeadline},

@@ -101,6 +101,7 @@ struct ServingState {
   ArrivalEstimate arrivals;
   bool draining = false;  ///< nothing more will come
   Seconds rested{0};      ///< nothing has run for so long; 0 while anything does
+  Seconds lag{0};         ///< between what is asked for, a wake-up or a batch, and its beginning
   const interference::Predictor* predictor = nullptr;
 
   const Row& in_force() const { return rows[row]; }
