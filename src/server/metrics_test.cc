@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "server/example_snapshot.h"
+#include "server/rest.h"
 
 namespace polythrottle::server {
 namespace {
@@ -100,6 +101,62 @@ TEST(Metrics, AreAcceptedByPrometheusOwnChecker) {
   const int status = std::system(("promtool check metrics <" + path + " >" + said + " 2>&1").c_str());
   EXPECT_EQ(status, 0) << file(said);
   EXPECT_EQ(file(said), "");
+}
+
+const char* type_word(MetricType type) {
+  return type == MetricType::kCounter ? "counter" : type == MetricType::kGauge ? "gauge" : "histogram";
+}
+
+/// "`a`, `b`" of the first sample's labels, without the bound of a bucket.
+std::string label_names(const std::string& samples) {
+  const std::regex label("([a-z_]+)=\"");
+  const std::string first = samples.substr(0, samples.find('\n'));
+  std::string out;
+  for (std::sregex_iterator at(first.begin(), first.end(), label), end; at != end; ++at) {
+    if ((*at)[1] != "le") out += (out.empty() ? "`" : ", `") + (*at)[1].str() + "`";
+  }
+  return out;
+}
+
+/// A row of the page for each "# HELP name words" of a text that Prometheus reads.
+std::string rows_of(const std::string& text) {
+  std::string out, name, help;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const auto word = line.find(' ', 7);
+    if (line.starts_with("# HELP ")) {
+      name = line.substr(7, word - 7);
+      help = line.substr(word + 1);
+    } else if (line.starts_with("# TYPE ")) {
+      std::string sample;
+      std::getline(lines, sample);
+      out += "| `" + name + "` | " + line.substr(word + 1) + " | " + label_names(sample) + " | " + help + " |\n";
+    }
+  }
+  return out;
+}
+
+TEST(Metrics, StandInTheirPageAsTheyAreInTheTable) {
+  std::string wanted = "| metric | type | labels | meaning |\n|---|---|---|---|\n";
+  for (const auto& metric : server_metrics()) {
+    std::string samples;
+    metric.samples(example_snapshot(), full_name(metric), samples);
+    ASSERT_NE(samples, "") << full_name(metric) << ": the example has nothing of it";
+    wanted += "| `" + full_name(metric) + "` | " + type_word(metric.type) + " | " + label_names(samples) + " | " +
+              std::string(metric.help) + " |\n";
+  }
+  RouteStatistics route;
+  route.route = "GET v2";
+  route.answers[200] = 1;
+  wanted += rows_of(route_metrics_text({route}));
+  const std::string path = POLYTHROTTLE_BINARY_DIR "/metrics_table.md";
+  std::ofstream(path) << wanted;
+  const std::string page = file(POLYTHROTTLE_SOURCE_DIR "/docs/metrics.md");
+  const auto begin = page.find("| metric |");
+  ASSERT_NE(begin, std::string::npos) << "docs/metrics.md has no table; it is in " << path;
+  const auto end = page.find("\n\n", begin);
+  EXPECT_EQ(page.substr(begin, end == std::string::npos ? end : end + 1 - begin), wanted)
+      << "docs/metrics.md: its table is to be that of " << path;
 }
 
 TEST(Metrics, AreAllThatTheGrafanaDashboardAsksFor) {
