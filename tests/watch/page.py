@@ -47,6 +47,8 @@ with serving.Serving(sys.argv[1]) as server:
         check(at + "the plots are drawn", drawn)
         across = page.value("[document.documentElement.scrollWidth, innerWidth]")
         check(at + "nothing is wider than the screen: %s" % across, across[0] <= across[1] == width)
+        cut = page.value("[...document.querySelectorAll('.scroll')].filter(t => t.scrollWidth > t.clientWidth).map(t => t.innerText.slice(0, 40))")
+        check(at + "no table is cut off: %s" % cut, not cut)
         check(at + "no complaints in the console: %s" % page.complaints(), not page.complaints())
         foreign = [url for url in page.asked() if not url.startswith((server.url + "/", "data:"))]
         check(at + "nothing is asked of other hosts: %s" % foreign, not foreign and page.asked())
