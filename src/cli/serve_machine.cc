@@ -76,6 +76,13 @@ Result<Profile> read_profile(const std::string& path) {
   return profile;
 }
 
+/// A knob's value, and its unit apart.
+std::pair<std::string, std::string> in_unit(const std::string& name, const Value& value) {
+  const auto* number = std::get_if<double>(&value);
+  if (number != nullptr && name.ends_with("_hz")) return {fmt::format("{:.7g}", *number / 1e6), "MHz"};
+  return {to_text(value), name.ends_with("_watts") ? "W" : ""};
+}
+
 std::string word_of_study(const std::string& config) { return config.ends_with("#best") ? config.substr(0, config.size() - 5) : config; }
 
 }  // namespace
@@ -245,7 +252,8 @@ std::vector<server::KnobReading> ServeMachine::knobs() {
   if (!now) return out;
   for (const auto& [name, value] : now->entries()) {
     const auto asked = asked_.get(name);
-    out.push_back({name, asked ? knob_text(name, *asked) : "", knob_text(name, value), ""});
+    const auto got = in_unit(name, value);
+    out.push_back({name, asked ? in_unit(name, *asked).first : "", got.first, got.second});
     if (set_ && asked && *asked != value) rival_ = true;
   }
   return out;

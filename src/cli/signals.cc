@@ -5,10 +5,14 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <string_view>
 
 namespace polythrottle {
 namespace {
+
+/// `timeout` sends its signal to the program and then to its group: two in so short a time are one.
+constexpr std::chrono::milliseconds kOne{100};
 
 std::atomic<AtOnce> at_once{AtOnce::kNothingHeld};
 
@@ -42,10 +46,13 @@ Signals::Signals() {
   sigaddset(&set, wake());
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   waiter_ = std::jthread([this, set](std::stop_token ended) {
+    std::chrono::steady_clock::time_point first;
     while (!ended.stop_requested()) {
       const int number = sigwaitinfo(&set, nullptr);
       if (number <= 0 || number == wake() || at_once == AtOnce::kDeaf) continue;
-      if (!source_.request_stop()) {
+      if (source_.request_stop()) {
+        first = std::chrono::steady_clock::now();
+      } else if (std::chrono::steady_clock::now() - first > kOne) {
         // The second one: whatever runs does not come to its end. The lease's record stays, and its watchdog sees us go.
         const std::string_view words = last_words(at_once);
         (void)!write(STDERR_FILENO, words.data(), words.size());

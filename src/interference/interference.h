@@ -83,6 +83,8 @@ class Predictor {
   virtual Status fit(const Samples& samples) = 0;
   /// One more observation or several, on top; bad ones (no positive latency) are ignored.
   virtual void learn(const Samples& samples) = 0;
+  /// Co-runs made on purpose after `fit`: as if they had been among its samples. Errors are not told: those of `fit` before hold.
+  virtual void calibrate(const Samples& samples) { learn(samples); }
   /// Has it seen enough co-runs to speak of them?
   virtual bool calibrated() const = 0;
   /// Latency of one batch. Before `calibrated` a step beside it is ignored; before any sample the mean is 0.

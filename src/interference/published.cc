@@ -33,6 +33,7 @@ class Published final : public Predictor {
     for (const StepSample& seen : samples.steps) {
       if (!positive(seen.duration) || seen.step.items < 1) return fail(Errc::kInvalid, "a step sample without a positive duration");
     }
+    samples_ = samples;
     coefficients_.setZero();
     scatter_ = 0.0;
     beside_ = 0;
@@ -69,6 +70,12 @@ class Published final : public Predictor {
   }
 
   void learn(const Samples&) override {}
+  void calibrate(const Samples& more) override {
+    Samples all = samples_;
+    all.batches.insert(all.batches.end(), more.batches.begin(), more.batches.end());
+    all.steps.insert(all.steps.end(), more.steps.begin(), more.steps.end());
+    (void)fit(all);
+  }
 
   bool calibrated() const override { return beside_ >= kFewest; }
 
@@ -110,6 +117,7 @@ class Published final : public Predictor {
 
   const WorkCost inference_;
   Row coefficients_ = Row::Zero();
+  Samples samples_;
   double scatter_ = 0.0;
   int beside_ = 0;
   double seconds_per_item_ = 0.0;

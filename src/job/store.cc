@@ -131,7 +131,7 @@ Status Store::load(double now) {
     records_[*id] = *record;
     if (is_over(record->state) || record->state == State::kInterrupted) continue;
     record->state = State::kInterrupted;
-    record->why = "the server ended; resume starts it again";
+    record->why = "the server ended; 'resume' starts it again";
     record->ended = now;
     TRY_STATUS(save(*record));
   }

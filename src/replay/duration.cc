@@ -24,7 +24,8 @@ Result<Seconds> parse_duration(std::string_view text) {
   const std::string_view suffix = error == std::errc{} ? text.substr(static_cast<std::size_t>(end - text.data())) : std::string_view();
   for (const Unit& unit : kUnits) {
     if (error != std::errc{} || suffix != unit.suffix) continue;
-    const double seconds = number * unit.seconds;
+    // 700ms is 0.7 s: 1e-3 is no number of the machine's, 1000 is.
+    const double seconds = unit.seconds < 1.0 ? number / std::round(1.0 / unit.seconds) : number * unit.seconds;
     if (std::isfinite(seconds) && seconds >= 0.0 && seconds <= kLongest) return Seconds(seconds);
     return fail(Errc::kInvalid, fmt::format("'{}' is no time from 0 to 10,000,000 s", text));
   }

@@ -14,12 +14,20 @@ struct Interval {
   Seconds began{0}, ended{0};
 };
 
+constexpr Seconds kLook{0.001};  // between two looks at whether it is quiet
+constexpr int kTries = 4;        // pieces for each that is wanted, where requests keep coming
+
 /// Batches one behind the other while the step runs; the last may end behind it.
-std::vector<Interval> batches_until(const std::atomic<bool>& over, Backend& backend, Clock& clock, std::span<const Tensor> inputs,
-                                    int size) {
+std::vector<Interval> batches_until(const std::atomic<bool>& over, Backend& backend, Clock& clock, std::span<const Tensor> inputs, int size,
+                                    const std::function<bool()>& quiet, std::atomic<bool>& disturbed) {
   std::vector<Interval> out;
   const Slice slice{inputs};
   while (!over.load()) {
+    if (!quiet()) {
+      disturbed = true;
+      clock.sleep_until(clock.now() + kLook);
+      continue;
+    }
     const Seconds began = clock.now().time_since_epoch();
     if (!backend.run({&slice, 1})) break;
     out.push_back({size, began, clock.now().time_since_epoch()});
@@ -36,7 +44,7 @@ double share(const Interval& of, Seconds from, Seconds to) {
 }  // namespace
 
 Result<CoRuns> make_co_runs(job::Job& job, const job::Offer& first, Backend& backend, Clock& clock, const CoRunOptions& options) {
-  CoRuns out{{}, {}, first, false};
+  CoRuns out{{}, {}, first, false, 0};
   const int piece = first.pieces.empty() ? first.items : first.pieces.back();
   const int pieces_a_step = std::max(1, first.items / std::max(1, piece));
   int runs = options.alone + options.beside;
@@ -47,33 +55,37 @@ Result<CoRuns> make_co_runs(job::Job& job, const job::Offer& first, Backend& bac
   if (batches && options.largest_batch > 1) sizes.push_back(options.largest_batch);
   if (first.cost) out.cost = *first.cost;
 
-  for (int run = 0; run < runs; ++run) {
+  int tried = 0;
+  for (int run = 0; (run < runs || tried % pieces_a_step != 0) && tried < kTries * runs; ++tried) {
     if (options.stop.stop_requested()) return fail(Errc::kTimeout, "co-runs: interrupted");
-    if (run > 0) {
+    if (tried > 0) {
       TRY(const auto offer, job.next(options.patience));
       if (!offer) {
         out.over = true;
         return out;
       }
     }
-    options.wait_until_quiet();
+    while (!options.quiet() && !options.stop.stop_requested()) clock.sleep_until(clock.now() + kLook);
     const bool alone = run < options.alone;
     const int size = sizes[static_cast<std::size_t>(run) % sizes.size()];
-    std::atomic<bool> over = false;
+    std::atomic<bool> over = false, disturbed = false;
     std::vector<Interval> beside;
     std::jthread inference;
     std::vector<Tensor> inputs;
     if (!alone) {
       TRY(inputs, zero_inputs(backend.model(), size, options.dimensions));
-      inference = std::jthread([&] { beside = batches_until(over, backend, clock, inputs, size); });
+      inference = std::jthread([&] { beside = batches_until(over, backend, clock, inputs, size, options.quiet, disturbed); });
     }
     const Seconds began = clock.now().time_since_epoch();
     const auto took = job.run(piece, options.patience);
     const Seconds ended = clock.now().time_since_epoch();
+    if (!options.quiet()) disturbed = true;
     over = true;
     if (inference.joinable()) inference.join();
     if (!took) return tl::unexpected<Error>(took.error());
 
+    if (disturbed && tried + runs < kTries * runs) continue;
+    ++run;
     if (alone && !first.cost && options.batch_alone > Seconds(0)) {
       // As much of everything as inference does in the time an item took.
       const double times = *took / options.batch_alone / piece;
@@ -93,6 +105,7 @@ Result<CoRuns> make_co_runs(job::Job& job, const job::Offer& first, Backend& bac
     }
     out.samples.steps.push_back({options.speeds, step, ended - began, std::min(1.0, covered / std::max((ended - began).count(), 1e-9))});
   }
+  out.items = static_cast<long>(tried) * piece;
   TRY(const auto offer, job.next(options.patience));
   if (offer) {
     out.next = *offer;

@@ -24,7 +24,9 @@ struct CoRunOptions {
   int alone = 2;          ///< without, first
   Seconds patience{600};  ///< for a piece
   std::map<std::string, std::int64_t> dimensions;  ///< as zero_inputs takes them
-  std::function<void()> wait_until_quiet = [] {};  ///< before each piece: returns when no request waits
+  /// Does no request wait or run? Pieces begin only then; batches give way to requests that come meanwhile, and a piece that was beside
+  /// requests says nothing. Safe from several threads.
+  std::function<bool()> quiet = [] { return true; };
   std::stop_token stop;
 };
 
@@ -33,6 +35,7 @@ struct CoRuns {
   interference::WorkCost cost;  ///< of an item of the job: what it said, or as much arithmetic as it took time
   job::Offer next;              ///< what it offers then; at the beginning of an optimizer step
   bool over = false;            ///< it ended meanwhile
+  long items = 0;               ///< of the job, done in them
 };
 
 /// Real steps of the job, in its smallest pieces, to the end of an optimizer step. `first`: its first offer. Errors: those of the job and

@@ -186,6 +186,17 @@ void Dispatcher::program_beside(bool begins) {
   ++upsets_;
 }
 
+void Dispatcher::unsure(bool begins) {
+  Calls calls;
+  {
+    const std::lock_guard lock(mutex_);
+    unsure_ += begins ? 1 : -1;
+    set_lag();
+    perform(core_.on_tick(now()), calls);  // what waits may have to go at once
+  }
+  for (const auto& call : calls) call();
+}
+
 interference::Speeds Dispatcher::speeds() const {
   const std::lock_guard lock(mutex_);
   return options_.core.rows[core_.row()].speeds;
@@ -293,7 +304,12 @@ void Dispatcher::refuse(const std::shared_ptr<Entry>& entry, Failure failure, Ca
 void Dispatcher::lagged(Seconds lag) {
   lags_.push_back(std::max(lag, Seconds(0)));
   if (lags_.size() > kLags) lags_.pop_front();
-  core_.set_lag(std::min(*std::max_element(lags_.begin(), lags_.end()), options_.core.slo / 2));
+  set_lag();
+}
+
+void Dispatcher::set_lag() {
+  const Seconds most = options_.core.slo / 2;
+  core_.set_lag(unsure_ > 0 ? most : std::min(*std::max_element(lags_.begin(), lags_.end()), most));
 }
 
 // With the lock held. A batch after a rest meets cold caches and fallen clocks, and says nothing of what was measured back to back.
@@ -488,6 +504,8 @@ std::vector<std::string> Dispatcher::decisions(std::size_t most) const {
   std::vector<std::string> out;
   const auto& records = core_.records();
   for (auto record = records.rbegin(); record != records.rend() && out.size() < most; ++record) {
+    // Between two of its steps a job is paused by us; when its owner did it, its state says so.
+    if (record->cause == serving::Cause::kPaused) continue;
     if (record->act == serving::Act::kStep || record->act == serving::Act::kHoldStep || record->act == serving::Act::kRow ||
         record->act == serving::Act::kDrop) {
       out.push_back(serving::sentence(*record));
@@ -495,6 +513,16 @@ std::vector<std::string> Dispatcher::decisions(std::size_t most) const {
   }
   std::reverse(out.begin(), out.end());
   return out;
+}
+
+std::optional<std::string> Dispatcher::why_no_step() const {
+  const std::lock_guard lock(mutex_);
+  const auto& records = core_.records();
+  for (auto record = records.rbegin(); record != records.rend(); ++record) {
+    if (record->act == serving::Act::kStep) return std::nullopt;
+    if (record->act == serving::Act::kHoldStep && record->cause != serving::Cause::kPaused) return serving::reason(*record);
+  }
+  return std::nullopt;
 }
 
 std::vector<double> Dispatcher::take_latencies() {

@@ -72,6 +72,8 @@ class Dispatcher {
   bool quiet() const;
   /// A program that the core does not know to be working shares the machine, or has ended: what it slows down is no drift.
   void program_beside(bool begins);
+  /// ... and how much it slows batches down is not known, until this is called with false: half of the SLO is left free meanwhile.
+  void unsure(bool begins);
   /// Clocks of the row in force.
   interference::Speeds speeds() const;
 
@@ -83,6 +85,8 @@ class Dispatcher {
   ModelStatistics statistics() const;
   /// The latest decisions about steps, configurations and drops, a sentence each, newest last.
   std::vector<std::string> decisions(std::size_t most) const;
+  /// Why no step runs now, where that is so.
+  std::optional<std::string> why_no_step() const;
   /// Latencies since the last call.
   std::vector<double> take_latencies();
 
@@ -119,6 +123,7 @@ class Dispatcher {
   Batch gather(const serving::RunBatch& action);
   void refuse(const std::shared_ptr<Entry>& entry, Failure failure, Calls& calls);
   void lagged(Seconds lag);
+  void set_lag();
   void watch(const Batch& batch, Seconds began, Seconds ended, Calls& calls);
   void finish(Batch& batch, Result<std::vector<std::vector<Tensor>>> outputs, Seconds began, Calls& calls);
   void step_done(serving::StepId step, serving::JobId job, bool done);
@@ -143,6 +148,7 @@ class Dispatcher {
   std::optional<serving::RowWatch> watch_;
   std::uint64_t upsets_ = 0;  // steps, changes of the row and programs beside that began or ended
   int beside_ = 0;            // steps and programs that run now
+  int unsure_ = 0;            // of them: how much they slow batches down is not known
   Seconds last_end_{-1e9};    // of a batch
   std::deque<Seconds> lags_;  // between what was asked for and its beginning, newest last
   Snapshot counts_;

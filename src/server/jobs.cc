@@ -19,6 +19,18 @@ tl::unexpected<Failure> no_such(std::uint64_t job) {
   return refuse(Refusal::kNotFound, Errc::kNotFound, fmt::format("there is no job {}", job));
 }
 
+/// How much a program slows batches down is not known while this lives.
+class Unsure {
+ public:
+  explicit Unsure(Dispatcher& dispatcher) : dispatcher_(dispatcher) { dispatcher_.unsure(true); }
+  ~Unsure() { dispatcher_.unsure(false); }
+  Unsure(const Unsure&) = delete;
+  Unsure& operator=(const Unsure&) = delete;
+
+ private:
+  Dispatcher& dispatcher_;
+};
+
 }  // namespace
 
 struct Jobs::Entry {
@@ -58,6 +70,10 @@ Jobs::~Jobs() { stop(); }
 tl::expected<std::uint64_t, Failure> Jobs::submit(const job::Spec& spec) {
   const auto kind = job::find_kind(spec.kind);
   if (!kind) return tl::unexpected<Failure>(Failure{refusal_of(kind.error().code), kind.error()});
+  if (spec.deadline && (*kind)->name != std::string_view("step")) {
+    return refuse(Refusal::kInvalid, Errc::kInvalid, "job: a deadline is for jobs that say how much they do",
+                  "kind 'step' does (docs/step-protocol.md)");
+  }
   const std::lock_guard lock(mutex_);
   if (stopping_) return refuse(Refusal::kNotReady, Errc::kBusy, "the server is going down");
   const auto record = store_.add(spec, clock_.wall_seconds());
@@ -75,6 +91,10 @@ tl::expected<std::uint64_t, Failure> Jobs::submit(const job::Spec& spec) {
 // With the lock held.
 void Jobs::start(const std::shared_ptr<Entry>& entry) {
   entry->paused = entry->cancelled = false;
+  entry->status.steps_done = 0;  // it does everything again, unless it kept where it was itself
+  entry->status.steps.reset();
+  entry->status.ended.reset();
+  entry->status.exit_code.reset();
   entry->running = true;
   set(*entry, job::State::kStarting, "it was started and has not yet offered a step");
   if (entry->thread.joinable()) ended_.push_back(std::move(entry->thread));  // an earlier run's, on its way out
@@ -170,6 +190,7 @@ Status Jobs::serve_steps(const std::shared_ptr<Entry>& entry, job::Job& program,
       if (interrupted()) return std::optional<job::Offer>();
     }
   };
+  auto unsure = std::make_unique<Unsure>(dispatcher_);
   TRY(auto offer, next(options_.start_up));
   if (!offer) return {};
   interference::WorkCost cost = offer->cost.value_or(interference::WorkCost{});
@@ -187,18 +208,20 @@ Status Jobs::serve_steps(const std::shared_ptr<Entry>& entry, job::Job& program,
                     .dimensions = options_.dimensions,
                     .stop = stop};
     if (dispatcher_.calibrated() || options_.simulated) co.beside = 0;
-    co.wait_until_quiet = [&] {
-      while (!dispatcher_.quiet() && !stop.stop_requested()) clock_.sleep_until(clock_.now() + Seconds(0.002));
-    };
+    co.quiet = [&] { return dispatcher_.quiet(); };
     const auto backend = dispatcher_.backend();
+    // Two jobs at once would learn of each other.
+    const std::lock_guard one(co_runs_);
+    if (stop.stop_requested()) return {};
     TRY(auto runs, make_co_runs(program, *offer, *backend, clock_, co));
     dispatcher_.learn(runs.samples);
     if (runs.over) return {};
     cost = runs.cost;
     const std::lock_guard lock(mutex_);
-    entry->status.steps_done += static_cast<long>(runs.samples.steps.size()) * offer->pieces.back() / offer->items;
+    entry->status.steps_done += runs.items / offer->items;
     offer = runs.next;
   }
+  unsure.reset();
   for (;;) {
     serving::JobSpec spec{.name = entry->status.spec.name,
                           .cost = cost,
@@ -206,7 +229,7 @@ Status Jobs::serve_steps(const std::shared_ptr<Entry>& entry, job::Job& program,
                           .steps = offer->open_ended ? kOpenEnded : offer->steps,
                           .pieces = offer->pieces,
                           .deadline = {}};
-    if (entry->status.spec.deadline) {
+    if (entry->status.spec.deadline && !offer->open_ended) {
       const double passed = clock_.wall_seconds() - entry->status.submitted;
       spec.deadline = *entry->status.spec.deadline - Seconds(passed);
     }
@@ -291,7 +314,11 @@ std::shared_ptr<Jobs::Entry> Jobs::find(std::uint64_t job) const {
 std::vector<JobStatus> Jobs::list() const {
   const std::lock_guard lock(mutex_);
   std::vector<JobStatus> out;
-  for (const auto& [id, entry] : entries_) out.push_back(entry->status);
+  const auto why = dispatcher_.why_no_step();
+  for (const auto& [id, entry] : entries_) {
+    out.push_back(entry->status);
+    if (why && entry->status.state == job::State::kWaiting) out.back().why += ": " + *why;
+  }
   return out;
 }
 

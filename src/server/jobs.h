@@ -61,6 +61,7 @@ class Jobs {
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<Entry>> entries_;
   std::vector<std::jthread> ended_;
+  std::mutex co_runs_;  // one job's at a time; taken without the other
   bool stopping_ = false;
 };
 

@@ -102,7 +102,7 @@ class Core {
   ArrivalEstimate arrivals(Time now) const { return rate_.estimate(now); }
   const interference::Predictor& predictor() const { return *predictor_; }
   /// Batches and steps that the driver ran by itself (co-runs before a job is submitted).
-  void learn(const interference::Samples& samples) { predictor_->learn(samples); }
+  void learn(const interference::Samples& samples) { predictor_->calibrate(samples); }
   /// The latest decisions, oldest first. One that says what the one before it said (the same wait for the same reason) is kept once.
   const std::deque<DecisionRecord>& records() const { return records_; }
 

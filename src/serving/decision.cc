@@ -167,6 +167,8 @@ const char* to_string(Cause cause) {
   return "unknown";
 }
 
+std::string reason(const DecisionRecord& record) { return because(record); }
+
 std::string sentence(const DecisionRecord& record) {
   std::string text = fmt::format("{:.3f} s: {}, because {}", record.at.count(), done(record), because(record));
   if (const auto until = finite(record.until); until && waits(record.act)) text += fmt::format("; looks again by {:.3f} s", *until);

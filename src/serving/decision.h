@@ -72,5 +72,7 @@ struct DecisionRecord {
 /// "12.345 s: ran 4 requests beside fine-tuning, because the earliest deadline (in 212 ms) allows no longer wait (expected 171 ms, planned
 /// for 187 ms); it took 169 ms." One sentence, no newline; numbers that are not finite are left out.
 std::string sentence(const DecisionRecord& record);
+/// The reason alone: "the earliest deadline (in 212 ms) allows no longer wait (expected 171 ms)".
+std::string reason(const DecisionRecord& record);
 
 }  // namespace polythrottle::serving

@@ -26,7 +26,6 @@ def check(what, holds):
 # Questions to which this server has no answer, and why.
 EMPTY = {
     "changes(polythrottle_configuration_row": "an event only when the row has changed",
-    "polythrottle_knob_": "a knob's value with its unit is text, and stands in knob_info",
     "polythrottle_configuration_switches_total": "nothing until the first switch",
 }
 
