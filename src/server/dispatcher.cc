@@ -15,6 +15,9 @@ constexpr std::size_t kMostLatencies = 100'000;  // kept for the page between tw
 /// Linux does without tuning stands for them.
 constexpr std::size_t kLags = 512;
 constexpr Seconds kFirstLag{0.002};
+/// The client's clock runs while its request and our answer are on their way, which we do not see: so much is left for that, at most.
+constexpr Seconds kOnTheWay{0.001};
+constexpr double kOfTheSlo = 0.02;
 
 std::uint64_t nanoseconds(Seconds time) { return time > Seconds(0) ? static_cast<std::uint64_t>(time.count() * 1e9) : 0; }
 
@@ -309,7 +312,8 @@ void Dispatcher::lagged(Seconds lag) {
 
 void Dispatcher::set_lag() {
   const Seconds most = options_.core.slo / 2;
-  core_.set_lag(unsure_ > 0 ? most : std::min(*std::max_element(lags_.begin(), lags_.end()), most));
+  const Seconds away = std::min(kOnTheWay, options_.core.slo * kOfTheSlo);
+  core_.set_lag(unsure_ > 0 ? most : std::min(*std::max_element(lags_.begin(), lags_.end()) + away, most));
 }
 
 // With the lock held. A batch after a rest meets cold caches and fallen clocks, and says nothing of what was measured back to back.
