@@ -33,7 +33,8 @@ Result<EngineOptions> engine_options(const TuneOptions& options) {
   return out;
 }
 
-/// The load of an open loop, with its description; nothing for a closed one.
+}  // namespace
+
 Result<std::optional<Arrivals>> arrivals_of(const TuneOptions& options, std::string& description) {
   if (!options.rate && options.arrivals.empty()) {
     description = "closed loop: latency of one batch, back to back (--rate measures at the load a device really sees)";
@@ -47,8 +48,6 @@ Result<std::optional<Arrivals>> arrivals_of(const TuneOptions& options, std::str
                             generated ? spec.text() + " arrivals" : "arrivals of " + spec.text(), arrivals.rate());
   return arrivals;
 }
-
-}  // namespace
 
 Result<OpenedDevice> open_cpu_device(const TuneOptions& options, Host& host) {
   if (options.model.empty()) return fail(Errc::kInvalid, "--model is missing", "the device cpu runs an ONNX file");

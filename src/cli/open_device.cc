@@ -67,6 +67,12 @@ Result<Config> parse_reference(const std::string& text, const std::vector<Parame
 
 Result<OpenedDevice> open_device(const TuneOptions& options, Host& host) {
   constexpr std::string_view kRecorded = "recorded:", kSimulated = "sim:", kKinds = "cpu, command, recorded:FILE.csv#WORKLOAD, sim:BOARD";
+  if (!options.target.empty()) {
+    if (!(options.device.empty() || options.device == "cpu") || options.command) {
+      return fail(Errc::kInvalid, "--target is work of its own", "leave --device and --command out");
+    }
+    return open_target_device(options, host);
+  }
   const bool is_command = options.device == "command" || (options.device.empty() && options.command);
   if (options.device.empty() && !is_command) return fail(Errc::kInvalid, "--device is missing", std::string(kKinds));
   if (!is_command && options.command) {

@@ -1,6 +1,7 @@
 #pragma once
 // From the words of --device to a device a study can run on.
 
+#include "arrivals/arrivals.h"
 #include "base/result.h"
 #include "cli/tune_options.h"
 #include "host/host.h"
@@ -21,7 +22,11 @@ Result<OpenedDevice> open_device(const TuneOptions& options, Host& host);
 Result<OpenedDevice> open_recorded_device(const TuneOptions& options, Host& host, const std::string& rest);
 Result<OpenedDevice> open_cpu_device(const TuneOptions& options, Host& host);
 Result<OpenedDevice> open_command_device(const TuneOptions& options, Host& host);
+Result<OpenedDevice> open_target_device(const TuneOptions& options, Host& host);
 Result<OpenedDevice> open_simulated_device(const TuneOptions& options, const std::string& board);
+
+/// The load of an open loop, with its description; nothing for a closed one. Errors: kInvalid.
+Result<std::optional<Arrivals>> arrivals_of(const TuneOptions& options, std::string& description);
 
 /// A level of `parameter` written as text: its own text, or a number equal to it. Errors: kInvalid with the levels there are.
 Result<Value> parse_level(const Parameter& parameter, const std::string& text);

@@ -30,7 +30,8 @@ void bind_tune_options(CLI::App& c, TuneOptions& o) {
   const char* kWhat = "What to tune";
   c.add_option("--device", o.device, "cpu, command (default with --command), recorded:FILE.csv#WORKLOAD, sim:jetson-tx2, sim:jetson-orin")
       ->group(kWhat);
-  c.add_option("--model", o.model, "ONNX file; on simulated boards efficientnet-b0, -b4, -b7 or bert-base")->group(kWhat);
+  c.add_option("--target", o.target, "A server that runs on this machine, http://127.0.0.1:PORT (Open Inference Protocol), under the load of --rate")->group(kWhat);
+  c.add_option("--model", o.model, "ONNX file; with --target the server's name for it; on simulated boards efficientnet-b0, -b4, -b7 or bert-base")->group(kWhat);
   c.add_option(
        "--command", o.command,
        "Program that does the work on this machine and prints a JSON line per batch; {NAME} stands for a knob's level, --knob gives "

@@ -18,6 +18,7 @@ inline constexpr char kDefaultOptimizer[] = "polythrottle";
 
 struct TuneOptions {
   std::string device, model, slo;
+  std::string target;  ///< http://HOST:PORT of a server that already runs; the device is this machine
   std::optional<std::string> command;  ///< program that does the work, {NAME} in it for knobs
   std::string read;                    ///< how its output is understood: empty (json), steps, or a preset
   std::vector<std::string> patterns;   ///< MEANING=REGEX, instead of that

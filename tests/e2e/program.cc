@@ -80,7 +80,7 @@ std::vector<std::string> briefly(std::vector<std::string> words) {
 
 std::string scratch(const std::string& name) {
   const std::string path = (folder() / name).string();
-  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(path + suffix);
+  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove_all(path + suffix);
   return path;
 }
 

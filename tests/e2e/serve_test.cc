@@ -267,6 +267,55 @@ TEST(Serve, SimulatedBoardIsServedByLoad) {
   EXPECT_NE(last.value("answered", "0"), "0") << last.dump();
 }
 
+/// A tune of a server with no knob but those of a machine that has none: its reference alone.
+std::vector<std::string> tune_words(const std::string& url, const std::string& slo, const std::string& study, const std::string& rate) {
+  const std::string machine = scratch("serve-bare-machine");
+  fs::create_directories(machine + "/sys/devices/system/cpu");
+  fs::create_directories(machine + "/proc");
+  write(machine + "/sys/devices/system/cpu/online", "0-1\n");
+  write(machine + "/proc/stat", "cpu  100 0 100 1000 0 0 0 0 0 0\ncpu0 50 0 50 500 0 0 0 0 0 0\ncpu1 50 0 50 500 0 0 0 0 0 0\n");
+  return {"--sysroot", machine,       "tune",     "--target", url,   "--model",        "mlp", "--rate",         rate, "--slo",
+          slo,         "--meter",     "estimate", "--study",  study, "--window-limit", "3",   "--settle-limit", "0",  "--energy-error",
+          "0",         "--cool-down", "0",        "--idle",   "0",   "--check-every",  "0",   "--json",         "-",  "--quiet"};
+}
+
+TEST(Serve, IsTunedFromOutside) {
+  SKIP_WITHOUT_MODELS();
+  Serving server({"--no-wait"});
+  ASSERT_FALSE(server.url().empty()) << server.trouble();
+  const std::string study = scratch("serve-target.sqlite");
+  const auto ran = run(tune_words(server.url(), "p99=2s", study, "50"));
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  const json seen = json::parse(ran.out, nullptr, false);
+  ASSERT_TRUE(seen.is_object()) << ran.out;
+  EXPECT_THAT(ran.out, HasSubstr("open loop: poisson arrivals at 50 /s"));
+  EXPECT_THAT(ran.out, HasSubstr("estimated"));
+  // Another model is another study.
+  auto other = tune_words(server.url(), "p99=2s", study, "50");
+  other.insert(other.begin() + 3, "--resume");
+  other[std::find(other.begin(), other.end(), "mlp") - other.begin()] = "another";
+  EXPECT_NE(run(other).exit_code, 0);
+  int exit_code = -1;
+  server.end(SIGTERM, &exit_code);
+  EXPECT_EQ(exit_code, 0);
+}
+
+TEST(Serve, ThatIsNotThereIsNotTuned) {
+  const std::string study = scratch("serve-nobody.sqlite");
+  const auto nobody = run(tune_words("http://127.0.0.1:1", "p99=2s", study, "50"));
+  EXPECT_EQ(nobody.exit_code, 1);
+  EXPECT_THAT(nobody.err, HasSubstr("127.0.0.1:1"));
+  const auto elsewhere = run(tune_words("http://192.0.2.1:80", "p99=2s", study, "50"));
+  EXPECT_EQ(elsewhere.exit_code, 2);
+  EXPECT_THAT(elsewhere.err, HasSubstr("the knobs are of this machine"));
+  const auto no_rate = run({"tune", "--target", "http://127.0.0.1:1", "--model", "mlp", "--slo", "p99=2s"});
+  EXPECT_EQ(no_rate.exit_code, 2);
+  EXPECT_THAT(no_rate.err, HasSubstr("--target needs --rate"));
+  const auto quota =
+      run({"tune", "--target", "http://127.0.0.1:1", "--model", "mlp", "--slo", "p99=2s", "--rate", "1", "--command", "true"});
+  EXPECT_EQ(quota.exit_code, 2);
+}
+
 TEST(Serve, WrongWordsAreOneLine) {
   SKIP_WITHOUT_MODELS();
   const std::string model = kModels + "/mlp.onnx", token = scratch("serve-token"), nonsense = scratch("serve-profile.json");
