@@ -39,7 +39,11 @@ class ServerWorkload final : public Workload {
         .tick =
             [&](Seconds now, std::size_t under_way, std::size_t) {
               // The window says so; here it would only take long.
-              return too_many(under_way) && now >= kLeastWarmUp ? Go::kStop : failures.hopeless(answered) ? Go::kStop : Go::kOn;
+              if (too_many(under_way) && now >= kLeastWarmUp) {
+                behind_ = true;
+                return Go::kStop;
+              }
+              return failures.hopeless(answered) ? Go::kStop : Go::kOn;
             }};
     TRY(const auto run, run_oip_load(clock_, std::move(load), watch, stop));
     (void)run;
@@ -117,7 +121,8 @@ class ServerWorkload final : public Workload {
   class Failures {
    public:
     void add(const Exchange& exchange) {
-      if (exchange.outcome == Exchange::Outcome::kAnswered) return;
+      // What we ended ourselves says nothing of the server, and would hide what does.
+      if (exchange.outcome == Exchange::Outcome::kAnswered || exchange.outcome == Exchange::Outcome::kUnanswered) return;
       ++count_;
       last_ = exchange.reason;
     }
@@ -147,7 +152,8 @@ class ServerWorkload final : public Workload {
     TRY(const auto run,
         run_oip_load(
             clock_, std::move(load),
-            {.ended = [](const Exchange& exchange) { return exchange.outcome == Exchange::Outcome::kAnswered ? Go::kStop : Go::kOn; }},
+            {.ended = [](const Exchange& exchange) { return exchange.outcome == Exchange::Outcome::kAnswered ? Go::kStop : Go::kOn; },
+             .tick = [&](Seconds now, std::size_t, std::size_t) { return now >= o_.longest_drain ? Go::kStop : Go::kOn; }},
             stop));
     (void)run;
     behind_ = false;

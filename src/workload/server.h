@@ -18,9 +18,9 @@ struct ServerLoad {
 };
 
 /// No knobs of its own. A Completion is a request; its latency counts from its scheduled time. One that was dropped (HTTP 503) or failed
-/// has 0 inferences and `load.patience` as its latency: whoever sent it has no answer. A server that cannot keep up (requests without an
-/// answer grow in number until more are under way than come in two seconds, and in the longest half of the window) ends the window at once
-/// (`Work::saturated`), and is left to work off what it has before anything else is sent. `clock` is the real one and outlives it.
+/// has 0 inferences and `load.patience` as its latency: whoever sent it has no answer. A server that cannot keep up (more requests are
+/// without an answer than come in two seconds, and more than 20) ends the window at once (`Work::saturated`), or the warm-up, and has up to
+/// `longest_drain` to work off what it has before the next load. `clock` is the real one and outlives it.
 /// Errors of `warm_up` and `run`: kIo where nothing is answered, with the server's words; those of run_oip_load.
 std::unique_ptr<Workload> server_workload(Clock& clock, ServerLoad load);
 
