@@ -11,7 +11,7 @@
 namespace polythrottle {
 namespace {
 
-/// `timeout` sends its signal to the program and then to its group: two in so short a time are one.
+/// `timeout` sends SIGTERM to the program and then to its group: two of them in so short a time are one.
 constexpr std::chrono::milliseconds kOne{100};
 
 std::atomic<AtOnce> at_once{AtOnce::kNothingHeld};
@@ -51,8 +51,8 @@ Signals::Signals() {
       const int number = sigwaitinfo(&set, nullptr);
       if (number <= 0 || number == wake() || at_once == AtOnce::kDeaf) continue;
       if (source_.request_stop()) {
-        first = std::chrono::steady_clock::now();
-      } else if (std::chrono::steady_clock::now() - first > kOne) {
+        if (number == SIGTERM) first = std::chrono::steady_clock::now();
+      } else if (number != SIGTERM || std::chrono::steady_clock::now() - first > kOne) {
         // The second one: whatever runs does not come to its end. The lease's record stays, and its watchdog sees us go.
         const std::string_view words = last_words(at_once);
         (void)!write(STDERR_FILENO, words.data(), words.size());
